@@ -1,0 +1,97 @@
+//! Builds the static worker `rappel-agent` that the controller carries inside itself.
+//!
+//! The same package is built a second time by a nested cargo with other features. It has its own target folder, because a nested
+//! cargo that shares one with the outer waits for itself (cargo#8938), and nothing of the outer build's environment, because
+//! flags such as `target-cpu=native` would crash the worker on older hosts.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_CONTROLLER").is_none() {
+        return ExitCode::SUCCESS; // this is the nested build
+    }
+    match embed() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("cargo::error={message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn embed() -> Result<(), String> {
+    for path in [
+        "src/wire",
+        "src/machine",
+        "src/module",
+        "src/agent",
+        "src/agent.rs",
+        "src/lib.rs",
+        "src/bin/rappel-agent.rs",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    println!("cargo::rerun-if-env-changed=RAPPEL_AGENT_BIN");
+    let embedded = PathBuf::from(variable("OUT_DIR")?).join("agent.bin");
+    let built = match env::var_os("RAPPEL_AGENT_BIN") {
+        Some(given) => PathBuf::from(given), // packagers, and quick checks with /dev/null
+        None => build(&PathBuf::from(variable("OUT_DIR")?).join("agent-target"))?,
+    };
+    fs::read(&built) // not fs::copy, which refuses /dev/null
+        .and_then(|agent| fs::write(&embedded, agent))
+        .map_err(|error| format!("cannot embed {}: {error}", built.display()))
+}
+
+fn build(target_dir: &Path) -> Result<PathBuf, String> {
+    let manifest_dir = variable("CARGO_MANIFEST_DIR")?;
+    let target = variable("TARGET")?;
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo
+        .args([
+            "build",
+            "--bin",
+            "rappel-agent",
+            "--no-default-features",
+            "--features",
+            "agent-bin",
+            "--profile",
+            "agent",
+            "--target",
+            &target,
+        ])
+        .arg("--manifest-path")
+        .arg(Path::new(&manifest_dir).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_dir)
+        .current_dir(&manifest_dir);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(belongs_to_the_outer_build) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    cargo.env("CARGO_BUILD_BUILD_DIR", target_dir); // a configured build.build-dir would deadlock (cargo#17053)
+    let status = cargo.status().map_err(|error| format!("cannot run cargo for the agent: {error}"))?;
+    if !status.success() {
+        return Err(format!("building the static agent failed: {status}"));
+    }
+    Ok(target_dir.join(target).join("agent/rappel-agent"))
+}
+
+fn belongs_to_the_outer_build(name: &str) -> bool {
+    const KEPT: [&str; 3] = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE"];
+    const KEPT_PREFIXES: [&str; 3] = ["CARGO_REGISTRIES_", "CARGO_SOURCE_", "CARGO_HTTP_"];
+    const DROPPED: [&str; 9] =
+        ["RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_LINKER", "TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG", "OUT_DIR"];
+    let kept = KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    !kept && (name.starts_with("CARGO") || DROPPED.contains(&name))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|error| format!("{name}: {error}"))
+}

@@ -1,0 +1,327 @@
+//! [`Event`]: all that the world may know of a run, as plain data.
+//!
+//! Events are complete (a reporter never asks back), serialisable (a run can be recorded and replayed), and free of secrets:
+//! those are removed where the event is made, by [`crate::run`].
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::text::{Diagnostic, Position};
+use crate::wire::{Diff, Map, UndoReport};
+
+/// Something happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// When, by the controller's clock.
+    pub at: Timestamp,
+    /// Since the run started.
+    pub elapsed: Duration,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The run begins.
+    RunStarted {
+        /// Playbooks, as they were named.
+        playbooks: Vec<String>,
+        /// Nothing will be changed.
+        check: bool,
+        /// How many hosts the inventory has.
+        hosts: usize,
+    },
+    /// A play begins.
+    PlayStarted {
+        /// Its name, or its host pattern where it has none.
+        name: String,
+        /// The hosts it acts on.
+        hosts: Vec<String>,
+        /// Nothing will be changed.
+        check: bool,
+    },
+    /// A play's pattern matches no host: the play is skipped.
+    NoHostsMatched,
+    /// All hosts of a play have failed: the play stops.
+    NoHostsRemaining,
+    /// A host was reached.
+    HostConnected {
+        /// Which.
+        host: String,
+        /// How long it took.
+        took: Duration,
+        /// Whether the agent had to be sent.
+        cold: bool,
+    },
+    /// A task begins.
+    TaskStarted(TaskInfo),
+    /// A task begins on one host.
+    HostStarted {
+        /// [`TaskInfo::id`].
+        task: u64,
+        /// Which host.
+        host: String,
+    },
+    /// One item of a loop is done on one host.
+    ItemFinished(TaskResult),
+    /// A task is done on one host.
+    TaskFinished(TaskResult),
+    /// An attempt of an `until` loop did not satisfy; there will be another.
+    Retrying {
+        /// The attempt's result; its `status` is not final.
+        result: TaskResult,
+        /// Attempts left.
+        left: u32,
+    },
+    /// A handler was notified.
+    HandlerNotified {
+        /// By which host.
+        host: String,
+        /// The handler.
+        handler: String,
+    },
+    /// A file of tasks or a role was included while the play runs.
+    Included {
+        /// The file, or the role.
+        path: String,
+        /// For which hosts.
+        hosts: Vec<String>,
+        /// The item of a looped include.
+        item: Option<String>,
+    },
+    /// A program that runs on a host printed something (with `--stream`).
+    Output {
+        /// [`TaskInfo::id`].
+        task: u64,
+        /// Which host.
+        host: String,
+        /// Standard error rather than standard output.
+        stderr: bool,
+        /// What it printed.
+        text: String,
+    },
+    /// A host takes unusually long.
+    Waiting {
+        /// Which host.
+        host: String,
+        /// For what: the task's name.
+        task: String,
+        /// How long already.
+        since: Duration,
+    },
+    /// A fleet transaction was opened.
+    TransactionStarted {
+        /// Its name on every host.
+        id: String,
+        /// Who takes part.
+        hosts: Vec<String>,
+        /// The host that keeps the decision.
+        coordinator: String,
+    },
+    /// One host's part in a transaction is over.
+    HostVerdict {
+        /// Which transaction.
+        id: String,
+        /// Which host.
+        host: String,
+        /// How it ended there.
+        verdict: Verdict,
+        /// What the undo did, if there was one.
+        undo: Option<UndoReport>,
+    },
+    /// A transaction is over.
+    TransactionFinished {
+        /// Which.
+        id: String,
+        /// Why it was aborted; `None` when it was committed.
+        cause: Option<String>,
+    },
+    /// A stage of a deployment begins.
+    StageStarted {
+        /// `lock`, `preflight` …
+        stage: String,
+    },
+    /// A stage of a deployment is over.
+    StageFinished {
+        /// `lock`, `preflight` …
+        stage: String,
+        /// How it went.
+        status: StageStatus,
+        /// What there is to say: why it failed, what happens next, what it left.
+        detail: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A health check or preflight check gave its answer.
+    Checked {
+        /// The check's name.
+        check: String,
+        /// Where it ran; the controller when `None`.
+        host: Option<String>,
+        /// Its answer.
+        status: CheckStatus,
+        /// What there is to say.
+        detail: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Text that is meant for the user, as it is (`debug`-like messages of the pipeline).
+    Note {
+        /// The text.
+        text: String,
+    },
+    /// Something is not as it should be, but the run goes on (or, as an error, why it stops).
+    Warned(Finding),
+    /// Data set by `set_stats`.
+    Stats {
+        /// For one host, or for the run.
+        host: Option<String>,
+        /// The data.
+        data: Map,
+    },
+    /// The run is over.
+    RunFinished {
+        /// The process's exit status.
+        exit: u8,
+        /// Ended by a signal.
+        interrupted: bool,
+    },
+}
+
+/// A task, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskInfo {
+    /// Numbers the task starts of a run.
+    pub id: u64,
+    /// `role : name`, templated as far as it can be without a host.
+    pub name: String,
+    /// The module as written.
+    pub module: String,
+    /// Where it was written.
+    pub position: Position,
+    /// It is a handler.
+    pub handler: bool,
+    /// Nothing will be changed.
+    pub check: bool,
+    /// `rescue` or `always` when it stands there.
+    pub section: Option<String>,
+    /// Its name and parameters stay secret.
+    pub no_log: bool,
+}
+
+/// What a task came to on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Nothing was to be done.
+    Ok,
+    /// Something was done.
+    Changed,
+    /// Its condition did not hold, or the module skipped itself.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// The host could not be reached.
+    Unreachable,
+}
+
+/// A task's result on one host, or one item of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// [`TaskInfo::id`].
+    pub task: u64,
+    /// The host whose task it is.
+    pub host: String,
+    /// The host it ran on, if another.
+    pub delegate: Option<String>,
+    /// What it came to.
+    pub status: Status,
+    /// It failed, and `ignore_errors` (or `ignore_unreachable`) lets the host go on.
+    pub ignored: bool,
+    /// The label of the loop's item.
+    pub item: Option<String>,
+    /// The registered result, as the user may see it: secrets removed, or only `censored`.
+    pub result: Map,
+    /// What changed.
+    pub diff: Vec<Diff>,
+    /// Warnings of the module.
+    pub warnings: Vec<String>,
+    /// Where the failing expression or task stands.
+    pub finding: Option<Finding>,
+    /// How long it took.
+    pub took: Duration,
+    /// Show the result at every verbosity (`debug`).
+    pub verbose_always: bool,
+    /// The task was a loop and its items were shown one by one.
+    pub looped: bool,
+}
+
+/// How a transaction ended on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing had been done there.
+    Untouched,
+    /// On the new version.
+    Committed,
+    /// Back on the old version.
+    RolledBack,
+    /// Could not be asked; `rappel recover` will.
+    Unknown,
+    /// Neither new nor old.
+    RollbackFailed,
+}
+
+/// How a stage went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageStatus {
+    /// As it should.
+    Passed,
+    /// It was not needed.
+    Skipped,
+    /// It failed.
+    Failed,
+}
+
+/// What a check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckStatus {
+    /// Good.
+    Passed,
+    /// Not good, but no reason to stop.
+    Warned,
+    /// Bad.
+    Failed,
+    /// Not applicable here.
+    Skipped,
+}
+
+/// A [`Diagnostic`] with the source lines it points at, so that a reporter needs no files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The finding.
+    pub diagnostic: Diagnostic,
+    /// One excerpt for each label, in their order.
+    pub excerpts: Vec<Excerpt>,
+}
+
+/// The lines around a label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excerpt {
+    /// Where the label starts.
+    pub position: Position,
+    /// The number of the first line in `text`.
+    pub first_line: u32,
+    /// Whole lines of the source.
+    pub text: String,
+    /// The label's first byte in `text`.
+    pub start: usize,
+    /// The byte after the label's last in `text`.
+    pub end: usize,
+}

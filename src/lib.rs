@@ -1,0 +1,28 @@
+//! Rappel deploys Ansible playbooks to whole fleets over native SSH, or puts every host back.
+//!
+//! One `pub mod` per layer, in the order data flows: text → model → plan → run → event → report, on the ground of
+//! `wire`, `machine` and `module`, which the agent on the hosts shares. ARCHITECTURE.md is the tour.
+
+#[cfg(feature = "agent")]
+pub mod wire;
+
+#[cfg(feature = "agent")]
+pub mod machine;
+
+#[cfg(feature = "agent")]
+pub mod module;
+
+#[cfg(feature = "agent")]
+pub mod agent;
+
+#[cfg(feature = "controller")]
+pub mod text;
+
+#[cfg(feature = "controller")]
+pub mod model;
+
+#[cfg(feature = "controller")]
+pub mod event;
+
+#[cfg(feature = "controller")]
+pub mod cli;

@@ -1,0 +1,123 @@
+//! Modules: what a task does on a host. One file each; [`modules!`] lists them.
+//!
+//! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
+//! diff, `changed` and undo happen behind that door, so no module has code for them.
+
+mod params;
+
+use crate::machine::Machine;
+use crate::wire::{Failure, Map, Outcome};
+
+pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, plain_name, take};
+
+/// Parameters declared by [`params!`](crate::params).
+pub trait Declared: Sized {
+    /// The declaration, for the controller.
+    const SPEC: Spec;
+    /// Reads the parameters of a call.
+    fn decode(params: &Map) -> Result<Self, String>;
+}
+
+/// How well a module's work can be undone inside a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reversible {
+    /// It changes nothing.
+    ReadOnly,
+    /// Byte for byte, from the journal.
+    Exact,
+    /// As well as it can be: packages, services.
+    BestEffort,
+    /// Not at all: `command`, `shell`. A rescue task must do it.
+    Impossible,
+}
+
+/// A module: its parameters and what it does with them.
+pub trait Module: Declared {
+    /// How well its work can be undone.
+    const REVERSIBLE: Reversible;
+    /// Whether it can predict; one that cannot is skipped in check mode.
+    const CHECK_MODE: bool = true;
+    /// Does it.
+    ///
+    /// # Errors
+    /// A failed task: with the system's own error, the path or command, and what was left done.
+    fn run(self, machine: &mut Machine) -> Result<Outcome, Failure>;
+}
+
+/// A module as the registry knows it.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Its short name.
+    pub name: &'static str,
+    /// Other names that mean the same module.
+    pub aliases: &'static [&'static str],
+    /// Its parameters.
+    pub spec: Spec,
+    /// How well its work can be undone.
+    pub reversible: Reversible,
+    /// Whether it can predict.
+    pub check_mode: bool,
+    /// Decodes and runs.
+    pub run: fn(&Map, &mut Machine) -> Result<Outcome, Failure>,
+    /// Its source file, whose `//!` head is the documentation.
+    #[cfg(feature = "controller")]
+    pub source: &'static str,
+}
+
+fn run<M: Module>(params: &Map, machine: &mut Machine) -> Result<Outcome, Failure> {
+    let module = M::decode(params).map_err(Failure::new)?;
+    if machine.checking() && !M::CHECK_MODE {
+        return Ok(Outcome { skipped: Some("this module has no check mode".to_owned()), ..Outcome::default() });
+    }
+    module.run(machine)
+}
+
+/// Lists the modules: `file::Type as name | alias`.
+macro_rules! modules {
+    ($($file:ident :: $ty:ident as $name:literal $(| $alias:literal)*),* $(,)?) => {
+        $(mod $file;)*
+
+        /// All modules, in alphabetical order.
+        pub static MODULES: &[Entry] = &[$(Entry {
+            name: $name,
+            aliases: &[$($alias),*],
+            spec: <$file::$ty as Declared>::SPEC,
+            reversible: <$file::$ty as Module>::REVERSIBLE,
+            check_mode: <$file::$ty as Module>::CHECK_MODE,
+            run: run::<$file::$ty>,
+            #[cfg(feature = "controller")]
+            source: include_str!(concat!(stringify!($file), ".rs")),
+        }),*];
+    };
+}
+
+// One line each: two people adding modules then do not collide.
+modules! {
+    command::Command as "command",
+    ping::Ping as "ping",
+    stat::StatModule as "stat",
+}
+
+/// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).
+pub fn find(name: &str) -> Option<&'static Entry> {
+    const COLLECTIONS: [&str; 8] = [
+        "ansible.builtin.",
+        "ansible.legacy.",
+        "ansible.posix.",
+        "community.general.",
+        "community.docker.",
+        "community.postgresql.",
+        "community.mysql.",
+        "community.crypto.",
+    ];
+    let short = COLLECTIONS.iter().find_map(|collection| name.strip_prefix(collection)).unwrap_or(name);
+    MODULES.iter().find(|entry| entry.name == short || entry.aliases.contains(&short))
+}
+
+/// What every module file starts from.
+pub mod prelude {
+    pub use super::{LocalFile, LocalTemplate, ModeText, Module, PathText, Reversible, Rule};
+    pub use crate::machine::{Attributes, Command, Completed, FileKind, Machine, Stat};
+    pub use crate::wire::{Failure, Map, Outcome, Value};
+    pub use crate::{choice, params};
+}

@@ -1,0 +1,352 @@
+//! `params!`: one declaration of a module's parameters gives the struct, its decoding, its spec and its documentation.
+
+use crate::wire::{Map, Value};
+
+/// What a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Text; other scalars are converted as Python's `str()` would.
+    Str,
+    /// A whole number, or text that is one.
+    Int,
+    /// A number, or text that is one.
+    Float,
+    /// A boolean in any of Ansible's spellings.
+    Bool,
+    /// A path on the host; `~` and `$VAR` are expanded there.
+    Path,
+    /// A file mode: `0644`, `"u=rw,g=r"`, `preserve`.
+    Mode,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list; text is split at commas.
+    List(&'static Kind),
+    /// A mapping; text is read as JSON or `k=v` pairs.
+    Map,
+    /// Anything, untouched.
+    Any,
+    /// A file of the controller: its content goes along as a blob. The parameter itself stays the path.
+    LocalFile,
+    /// A template of the controller: rendered there, the result goes along as a blob.
+    LocalTemplate,
+}
+
+/// One parameter's declaration.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its canonical name.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is when not given, as it is written in Rust; empty for none.
+    pub default: &'static str,
+    /// Its documentation.
+    pub doc: &'static str,
+}
+
+/// Everything the controller knows about a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Its parameters, in the order of the documentation.
+    pub params: &'static [Param],
+    /// The parameter that free-form text goes to: `command: ls -l`.
+    pub free_form: Option<&'static str>,
+    /// Rules between parameters.
+    pub rules: &'static [Rule],
+}
+
+/// A rule between parameters.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// At most one of them.
+    Exclusive(&'static [&'static str]),
+    /// At least one of them.
+    OneOf(&'static [&'static str]),
+    /// All or none of them.
+    Together(&'static [&'static str]),
+    /// When the first is given, these must be too.
+    Needs(&'static str, &'static [&'static str]),
+    /// When parameter `.0` is `.1`, these must be given.
+    When(&'static str, &'static str, &'static [&'static str]),
+}
+
+impl Spec {
+    /// The parameter called `name`, or with that alias.
+    pub fn find(&self, name: &str) -> Option<&'static Param> {
+        self.params.iter().find(|param| param.name == name || param.aliases.contains(&name))
+    }
+}
+
+/// A Rust type that a parameter can have.
+pub trait Field: Sized {
+    /// What it takes.
+    const KIND: Kind;
+    /// Whether it must be given when it has no default.
+    const REQUIRED: bool = true;
+    /// Reads it; the error says what was expected.
+    fn decode(value: &Value) -> Result<Self, String>;
+    /// What it is when not given and not required.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+fn expected(what: &str, found: &Value) -> String {
+    match found {
+        Value::Str(text) => format!("expected {what}, found `{text}`"),
+        other => format!("expected {what}, found {}", other.kind()),
+    }
+}
+
+impl Field for String {
+    const KIND: Kind = Kind::Str;
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Null => Err("expected a string, found null".to_owned()),
+            other => Ok(other.to_text()),
+        }
+    }
+}
+
+impl Field for bool {
+    const KIND: Kind = Kind::Bool;
+    fn decode(value: &Value) -> Result<Self, String> {
+        value.to_bool().ok_or_else(|| expected("a boolean", value))
+    }
+}
+
+impl Field for i64 {
+    const KIND: Kind = Kind::Int;
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Int(number) => Ok(*number),
+            #[expect(clippy::cast_possible_truncation, reason = "whole and far inside i64")]
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => Ok(*number as i64),
+            Value::Str(text) => text.trim().parse().map_err(|_| expected("an integer", value)),
+            other => Err(expected("an integer", other)),
+        }
+    }
+}
+
+impl Field for f64 {
+    const KIND: Kind = Kind::Float;
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            #[expect(clippy::cast_precision_loss, reason = "Python's float() does the same")]
+            Value::Int(number) => Ok(*number as f64),
+            Value::Float(number) => Ok(*number),
+            Value::Str(text) => text.trim().parse().map_err(|_| expected("a number", value)),
+            other => Err(expected("a number", other)),
+        }
+    }
+}
+
+impl Field for Value {
+    const KIND: Kind = Kind::Any;
+    fn decode(value: &Value) -> Result<Self, String> {
+        Ok(value.clone())
+    }
+}
+
+impl Field for Map {
+    const KIND: Kind = Kind::Map;
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Map(map) => Ok(map.clone()),
+            Value::Str(text) => match serde_json::from_str(text) {
+                Ok(Value::Map(map)) => Ok(map),
+                _ => pairs(text).ok_or_else(|| expected("a mapping", value)),
+            },
+            other => Err(expected("a mapping", other)),
+        }
+    }
+}
+
+fn pairs(text: &str) -> Option<Map> {
+    text.split([',', ' '])
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').map(|(key, value)| (key.to_owned(), value.into())))
+        .collect()
+}
+
+impl<T: Field> Field for Vec<T> {
+    const KIND: Kind = Kind::List(&T::KIND);
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::List(items) => items.iter().map(T::decode).collect(),
+            Value::Str(text) if text.is_empty() => Ok(Vec::new()),
+            Value::Str(text) => text.split(',').map(|part| T::decode(&Value::from(part.trim()))).collect(),
+            scalar @ (Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Map(_)) => Ok(vec![T::decode(scalar)?]),
+            Value::Null => Err("expected a list, found null".to_owned()),
+        }
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    const KIND: Kind = T::KIND;
+    const REQUIRED: bool = false;
+    fn decode(value: &Value) -> Result<Self, String> {
+        if value.is_null() { Ok(None) } else { T::decode(value).map(Some) }
+    }
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Wraps a kind that is text or a path in Rust but something more to the controller.
+macro_rules! text_field {
+    ($(#[$doc:meta])* $name:ident, $kind:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $name(pub String);
+
+        impl Field for $name {
+            const KIND: Kind = $kind;
+            fn decode(value: &Value) -> Result<Self, String> {
+                String::decode(value).map(Self)
+            }
+        }
+    };
+}
+text_field!(
+    /// A path on the host. [`crate::machine::Machine::path`] expands it.
+    PathText, Kind::Path
+);
+text_field!(
+    /// A file of the controller; [`crate::machine::Machine::blob`] has its content.
+    LocalFile, Kind::LocalFile
+);
+text_field!(
+    /// A template of the controller; [`crate::machine::Machine::blob`] has it rendered.
+    LocalTemplate, Kind::LocalTemplate
+);
+
+/// A file mode as the playbook wrote it; [`crate::machine::Mode`] understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModeText(pub String);
+
+impl Field for ModeText {
+    const KIND: Kind = Kind::Mode;
+    fn decode(value: &Value) -> Result<Self, String> {
+        match value {
+            // YAML has read 0644 as octal already, so the number itself is the mode.
+            Value::Int(number) => Ok(Self(format!("{number:o}"))),
+            Value::Str(text) => Ok(Self(text.clone())),
+            other => Err(expected("a file mode", other)),
+        }
+    }
+}
+
+/// Takes parameter `name` out of `params` as a `T`.
+///
+/// # Errors
+/// Names the parameter: by then the controller has checked it, so this is a template that gave something unexpected.
+pub fn take<T: Field>(params: &Map, name: &str, default: Option<T>) -> Result<T, String> {
+    match params.get(name) {
+        // A null counts as not given, as in Ansible.
+        Some(value) if !value.is_null() => T::decode(value).map_err(|message| format!("parameter `{name}`: {message}")),
+        _ => default.or_else(T::absent).ok_or_else(|| format!("missing required parameter `{name}`")),
+    }
+}
+
+/// A word out of a fixed set, as an enum.
+#[macro_export]
+macro_rules! choice {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name {
+            $(#[doc = concat!("`", $word, "`")] $variant),+
+        }
+
+        impl $name {
+            /// The word in playbooks.
+            #[allow(dead_code, clippy::allow_attributes, reason = "not every module prints its choices")]
+            $vis fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl $crate::module::Field for $name {
+            const KIND: $crate::module::Kind = $crate::module::Kind::Choice(&[$($word),+]);
+            fn decode(value: &$crate::wire::Value) -> Result<Self, String> {
+                let text = value.to_text();
+                match text.as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    // YAML 1.1 turns unquoted `yes`/`no` words into booleans.
+                    other => match (value.to_bool(), other) {
+                        $((Some(flag), _) if $crate::wire::Value::from($word).to_bool() == Some(flag) => Ok(Self::$variant),)+
+                        _ => Err(format!("expected one of {}, found `{other}`", [$(concat!("`", $word, "`")),+].join(", "))),
+                    },
+                }
+            }
+        }
+    };
+}
+
+/// Declares a module's parameters: `name | alias: Type = default,` each with a doc comment.
+///
+/// A type without default is required, unless it is an `Option`. Optional tails: `free_form = name;` and `rules = [..];`.
+#[macro_export]
+macro_rules! params {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $( $(#[doc = $doc:literal])* $field:ident $(| $alias:ident)* : $ty:ty $(= $default:expr)? ),* $(,)?
+        }
+        $(free_form = $free_form:ident;)?
+        $(rules = [$($rule:expr),* $(,)?];)?
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            $( $(#[doc = $doc])* pub $field: $ty ),*
+        }
+
+        impl $crate::module::Declared for $name {
+            const SPEC: $crate::module::Spec = $crate::module::Spec {
+                params: &[$(
+                    $crate::module::Param {
+                        name: $crate::module::plain_name(stringify!($field)),
+                        aliases: &[$($crate::module::plain_name(stringify!($alias))),*],
+                        kind: <$ty as $crate::module::Field>::KIND,
+                        required: <$ty as $crate::module::Field>::REQUIRED && concat!($(stringify!($default))?).is_empty(),
+                        default: concat!($(stringify!($default))?),
+                        doc: concat!($($doc, "\n"),*),
+                    }
+                ),*],
+                free_form: {
+                    #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the tail is optional")]
+                    let mut free_form = None;
+                    $(free_form = Some(stringify!($free_form));)?
+                    free_form
+                },
+                rules: &[$($($rule),*)?],
+            };
+
+            #[allow(unused_variables, clippy::allow_attributes, reason = "a module may have no parameters")]
+            fn decode(params: &$crate::wire::Map) -> Result<Self, String> {
+                Ok(Self {
+                    $($field: $crate::module::take::<$ty>(params, $crate::module::plain_name(stringify!($field)), {
+                        #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the default is optional")]
+                        let mut default: Option<$ty> = None;
+                        $(default = Some($default.into());)?
+                        default
+                    })?),*
+                })
+            }
+        }
+    };
+}
+
+/// A parameter's name without the `r#` that Rust wants before its own keywords.
+pub const fn plain_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}

@@ -1,0 +1,25 @@
+//! Tells whether the agent on the host answers.
+//!
+//! ```yaml
+//! - ping:
+//! ```
+
+use super::prelude::*;
+
+params! {
+    pub struct Ping {
+        /// What to answer; `crash` makes the task fail.
+        data: String = "pong",
+    }
+}
+
+impl Module for Ping {
+    const REVERSIBLE: Reversible = Reversible::ReadOnly;
+
+    fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+        if self.data == "crash" {
+            return Err(Failure::new("boom"));
+        }
+        Ok(machine.outcome().with("ping", self.data))
+    }
+}

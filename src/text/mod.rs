@@ -2,9 +2,11 @@
 
 mod diagnostic;
 mod source;
+pub mod vault;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, did_you_mean};
 pub use source::{Position, Source, SourceId, Sources, Span, Spanned};
+pub use vault::{Vault, VaultError};
 
 /// A YAML value (or a value of an INI inventory) and where it was written.
 #[derive(Clone, Debug, PartialEq)]

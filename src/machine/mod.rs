@@ -3,6 +3,7 @@
 //! Every effect compares with what is there, does nothing when it is right already, only records in check mode, keeps
 //! before and after for the diff, and writes its undo to the journal before it acts.
 
+mod command;
 mod process;
 
 use std::fs;
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use crate::wire::{Diff, Failure, Map, Outcome, Value};
 
-pub use process::{Command, Completed};
+pub use command::{Command, Completed, RunError, Stream, find_program};
+pub use process::{MAX_OUTPUT, Sink, Stop};
 
 /// What a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Machine {
     warnings: Vec<String>,
     environment: Vec<(String, String)>,
     blobs: Vec<(String, Vec<u8>)>,
+    stop: Option<Stop>,
+    output: Option<Sink>,
 }
 
 impl Machine {
@@ -122,6 +126,41 @@ impl Machine {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(Failure::new(format!("cannot look at {}: {error}", path.display()))),
         }
+    }
+
+    /// Runs a program in the task's environment; what it prints is streamed if the call wants that.
+    ///
+    /// This runs it in check mode too: it is for programs that only look, and for modules that have asked [`Machine::checking`].
+    ///
+    /// # Errors
+    /// When it did not run to its end; see [`RunError`]. Its exit status is for the module to judge.
+    pub fn run(&mut self, command: &Command) -> Result<Completed, RunError> {
+        let mut command = command.clone();
+        let given = self.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        command.environment = given.chain(command.environment).collect();
+        let Self { stop, output, .. } = self;
+        command.run(stop.as_ref(), &mut |stream, bytes| {
+            if let Some(sink) = output {
+                sink.send(stream, bytes);
+            }
+        })
+    }
+
+    /// Runs a program that changes the host, and marks the call as changed; in check mode it only marks.
+    ///
+    /// # Errors
+    /// When it did not run to its end, or exited with something but 0.
+    pub fn act(&mut self, command: &Command) -> Result<Completed, Failure> {
+        if self.check {
+            self.changed = true;
+            return Ok(Completed::default());
+        }
+        let ran = self.run(command)?;
+        if !ran.succeeded() {
+            return Err(ran.failure(command));
+        }
+        self.changed = true;
+        Ok(ran)
     }
 
     /// The content that came along for the parameter `name`.

@@ -3,6 +3,8 @@
 //! Events are complete (a reporter never asks back), serialisable (a run can be recorded and replayed), and free of secrets:
 //! those are removed where the event is made, by [`crate::run`].
 
+mod recap;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,14 +13,18 @@ use serde::{Deserialize, Serialize};
 use crate::text::{Diagnostic, Position};
 use crate::wire::{Diff, Map, UndoReport};
 
-/// Something happened.
+pub use recap::{Exit, HostRecap, Recap};
+
+/// Something happened. As JSON it is one flat object: `{"at": …, "elapsed": …, "event": "task_finished", …}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// When, by the controller's clock.
     pub at: Timestamp,
     /// Since the run started.
+    #[serde(with = "seconds")]
     pub elapsed: Duration,
     /// What.
+    #[serde(flatten)]
     pub kind: EventKind,
 }
 
@@ -34,6 +40,8 @@ pub enum EventKind {
         check: bool,
         /// How many hosts the inventory has.
         hosts: usize,
+        /// The configuration file in force, if there is one.
+        config: Option<String>,
     },
     /// A play begins.
     PlayStarted {
@@ -43,6 +51,9 @@ pub enum EventKind {
         hosts: Vec<String>,
         /// Nothing will be changed.
         check: bool,
+        /// All hosts do a task before any does the next (strategy `linear`). Otherwise results of different tasks mix, and the
+        /// task's banner is shown again where the task changes.
+        lockstep: bool,
     },
     /// A play's pattern matches no host: the play is skipped.
     NoHostsMatched,
@@ -53,6 +64,7 @@ pub enum EventKind {
         /// Which.
         host: String,
         /// How long it took.
+        #[serde(with = "seconds")]
         took: Duration,
         /// Whether the agent had to be sent.
         cold: bool,
@@ -76,6 +88,15 @@ pub enum EventKind {
         result: TaskResult,
         /// Attempts left.
         left: u32,
+    },
+    /// A background job (`async:`) was looked at, or is over.
+    Polled {
+        /// Where it runs.
+        host: String,
+        /// The job.
+        job: String,
+        /// `None` while it runs; then whether it went well.
+        finished: Option<bool>,
     },
     /// A handler was notified.
     HandlerNotified {
@@ -111,6 +132,7 @@ pub enum EventKind {
         /// For what: the task's name.
         task: String,
         /// How long already.
+        #[serde(with = "seconds")]
         since: Duration,
     },
     /// A fleet transaction was opened.
@@ -154,6 +176,7 @@ pub enum EventKind {
         /// What there is to say: why it failed, what happens next, what it left.
         detail: String,
         /// How long it took.
+        #[serde(with = "seconds")]
         took: Duration,
     },
     /// A health check or preflight check gave its answer.
@@ -167,6 +190,7 @@ pub enum EventKind {
         /// What there is to say.
         detail: String,
         /// How long it took.
+        #[serde(with = "seconds")]
         took: Duration,
     },
     /// Text that is meant for the user, as it is (`debug`-like messages of the pipeline).
@@ -185,17 +209,15 @@ pub enum EventKind {
     },
     /// The run is over.
     RunFinished {
-        /// The process's exit status.
-        exit: u8,
-        /// Ended by a signal.
-        interrupted: bool,
+        /// How it ended; [`Recap::exit`] of all events before, unless the run could not do its work.
+        exit: Exit,
     },
 }
 
 /// A task, as shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskInfo {
-    /// Numbers the task starts of a run.
+    /// Numbers the tasks of a run. The same task of the same batch has one number, whatever host it runs on.
     pub id: u64,
     /// `role : name`, templated as far as it can be without a host.
     pub name: String,
@@ -203,6 +225,8 @@ pub struct TaskInfo {
     pub module: String,
     /// Where it was written.
     pub position: Position,
+    /// The absolute path of the file it was written in.
+    pub path: String,
     /// It is a handler.
     pub handler: bool,
     /// Nothing will be changed.
@@ -242,9 +266,11 @@ pub struct TaskResult {
     pub status: Status,
     /// It failed, and `ignore_errors` (or `ignore_unreachable`) lets the host go on.
     pub ignored: bool,
+    /// It failed, and a `rescue:` takes over on this host.
+    pub rescued: bool,
     /// The label of the loop's item.
     pub item: Option<String>,
-    /// The registered result, as the user may see it: secrets removed, or only `censored`.
+    /// The registered result, as the user may see it: secrets removed, or only `censored`. Reporters leave out what is noise.
     pub result: Map,
     /// What changed.
     pub diff: Vec<Diff>,
@@ -253,11 +279,25 @@ pub struct TaskResult {
     /// Where the failing expression or task stands.
     pub finding: Option<Finding>,
     /// How long it took.
+    #[serde(with = "seconds")]
     pub took: Duration,
-    /// Show the result at every verbosity (`debug`).
-    pub verbose_always: bool,
+    /// When the result is shown.
+    pub shown: Shown,
     /// The task was a loop and its items were shown one by one.
     pub looped: bool,
+}
+
+/// From which verbosity a result is shown to people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// With `-v`.
+    #[default]
+    Verbose,
+    /// Always (`debug`, `assert`).
+    Always,
+    /// Never (`setup`, which would fill screens).
+    Never,
 }
 
 /// How a transaction ended on a host.
@@ -324,4 +364,34 @@ pub struct Excerpt {
     pub start: usize,
     /// The byte after the label's last in `text`.
     pub end: usize,
+}
+
+/// Durations as seconds with a fraction, as people and other programs read them.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        // Microseconds: more is noise.
+        serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e6)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_json_object() {
+        let line = r#"{"at":"2026-11-23T09:00:00Z","elapsed":1.5,"event":"host_connected","host":"web1","took":0.25,"cold":true}"#;
+        let event: Event = serde_json::from_str(line).unwrap();
+        assert_eq!(event.elapsed, Duration::from_millis(1500));
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
 }

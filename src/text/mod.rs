@@ -1,8 +1,12 @@
 //! Text: bytes become nodes that know where they were written. Nothing here touches the world but [`source`].
 
+mod compose;
 mod diagnostic;
+mod mistake;
+mod scalar;
 mod source;
 pub mod vault;
+pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, did_you_mean};
 pub use source::{Position, Source, SourceId, Sources, Span, Spanned};

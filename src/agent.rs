@@ -1,8 +1,316 @@
 //! The second program: frames in, modules run, frames out.
+//!
+//! One thread reads, so that pings and cancellations are heard while a module runs on the other. When the input ends, the
+//! running call and every program it started end too: nothing is left behind on the host but detached jobs and the
+//! dead-man's timer of an open transaction.
 
+mod replies;
+mod spool;
+
+use std::io::{self, BufReader, Read, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::getuid;
+use rustix::system::uname;
+
+use crate::machine::{Machine, Settings, Sink, Stop, Stream, own_home};
+use crate::module;
+use crate::wire::{self, Call, Failure, Hello, Outcome, Reply, Request};
+use replies::Replies;
+use spool::Spool;
 
 /// Runs the agent until its input ends.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match serve(io::stdin(), io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the controller is gone: there is nobody to tell
+    }
+}
+
+/// What both threads of an agent share.
+struct Shared {
+    out: Mutex<Box<dyn Write + Send>>,
+    /// The call that runs, and how to end it.
+    running: Mutex<Option<(u64, Stop)>>,
+    spool: Spool,
+}
+
+/// Answers the requests of `input` on `output` until `input` ends.
+///
+/// # Errors
+/// Of reading or writing either, and a frame that is no request.
+pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<()> {
+    let shared = Arc::new(Shared { out: Mutex::new(Box::new(output)), running: Mutex::new(None), spool: Spool::new() });
+    shared.greet()?;
+    let (sender, requests) = channel();
+    let reader = thread::spawn({
+        let shared = Arc::clone(&shared);
+        move || {
+            let ended = shared.listen(input, &sender);
+            shared.hang_up();
+            ended
+        }
+    });
+    let worked = shared.work(&requests);
+    drop(requests);
+    // A reader that still waits for input ends with the process: the output is broken, so nobody is there.
+    worked?;
+    reader.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))
+}
+
+impl Shared {
+    fn greet(&self) -> io::Result<()> {
+        let system = uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        let hello = Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uid: getuid().as_raw(),
+            home: own_home().map(|home| home.display().to_string()).unwrap_or_default(),
+            arch: text(system.machine()),
+            hostname: text(system.nodename()),
+        };
+        let mut out = self.out();
+        writeln!(out, "{}", wire::READY)?;
+        wire::write_frame(&mut *out, &Reply::Hello(hello))?;
+        out.flush()
+    }
+
+    fn out(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<(u64, Stop)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reply(&self, reply: &Reply) -> io::Result<()> {
+        let frame = wire::encode(reply)?;
+        let mut out = self.out();
+        out.write_all(&frame)?;
+        out.flush()
+    }
+
+    /// The reading thread: answers what cannot wait, and queues the rest.
+    fn listen(&self, input: impl Read, queue: &Sender<Request>) -> io::Result<()> {
+        let mut input = BufReader::with_capacity(64 << 10, input);
+        while let Some(request) = wire::read_frame::<Request>(&mut input)? {
+            match request {
+                Request::Ping { id } => self.reply(&Reply::Pong { id })?,
+                Request::Upload { digest, bytes, last } => self.spool.receive(digest, &bytes, last),
+                Request::Cancel { id } => self.cancel(id),
+                other => {
+                    if queue.send(other).is_err() {
+                        break; // the working thread has given up
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&self, id: u64) {
+        if let Some((running, stop)) = self.running().as_ref()
+            && *running == id
+        {
+            stop.ask();
+        }
+    }
+
+    /// The input has ended: so does everything.
+    fn hang_up(&self) {
+        self.spool.close();
+        if let Some((_, stop)) = self.running().as_ref() {
+            stop.ask();
+        }
+    }
+
+    /// The working thread: one request after the other.
+    fn work(self: &Arc<Self>, requests: &Receiver<Request>) -> io::Result<()> {
+        let mut replies = Replies::default();
+        for request in requests {
+            if self.spool.closed() {
+                break; // nobody waits for what is still queued, and what was not asked for twice must not happen
+            }
+            match request {
+                Request::Call(call) => {
+                    let reply = match replies.find(call.id) {
+                        Some(reply) => reply.clone(),
+                        None => {
+                            let reply = Reply::Done { id: call.id, result: self.call(*call) };
+                            replies.keep(reply.clone());
+                            reply
+                        }
+                    };
+                    self.reply(&reply)?;
+                }
+                Request::Transaction { id, .. } => {
+                    let result = Err(Failure::new("this agent has no journal yet"));
+                    self.reply(&Reply::Transaction { id, result })?;
+                }
+                Request::Upload { .. } | Request::Ping { .. } | Request::Cancel { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn call(self: &Arc<Self>, call: Call) -> Result<Outcome, Failure> {
+        let entry = module::find(&call.module).ok_or_else(|| Failure::new(format!("this agent has no module `{}`", call.module)))?;
+        let stop = Stop::new().map_err(|error| Failure::new(format!("cannot start the task: {error}")))?;
+        *self.running() = Some((call.id, stop.clone()));
+        if self.spool.closed() {
+            stop.ask();
+        }
+        let _timer = call.timeout.map(|seconds| Deadline::start(Duration::from_secs(seconds.into()), stop.clone()));
+        let result = self.run(entry, &call, stop);
+        *self.running() = None;
+        result
+    }
+
+    fn run(self: &Arc<Self>, entry: &module::Entry, call: &Call, stop: Stop) -> Result<Outcome, Failure> {
+        let received = self.spool.gather(&call.blobs, &|digest| self.reply(&Reply::Need { digest }))?;
+        let mut machine = Machine::new(Settings {
+            check: call.check,
+            diff: call.diff,
+            environment: call.environment.clone(),
+            received,
+            stop: Some(stop),
+            output: call.stream.then(|| self.sink(call.id)),
+        });
+        (entry.run)(&call.params, &mut machine).map_err(|failure| machine.failure(failure))
+    }
+
+    fn sink(self: &Arc<Self>, id: u64) -> Sink {
+        let shared = Arc::clone(self);
+        Sink::new(move |stream, bytes| {
+            // A broken output is noticed when the final reply is written.
+            let _ = shared.reply(&Reply::Output { id, stderr: stream == Stream::Stderr, bytes: bytes.to_vec() });
+        })
+    }
+}
+
+/// Ends a call after its time limit; dropped when the call ended in time.
+struct Deadline(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
+
+impl Deadline {
+    fn start(limit: Duration, stop: Stop) -> Self {
+        let (alive, ended) = channel::<()>();
+        thread::spawn(move || {
+            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                stop.ask();
+            }
+        });
+        Self(alive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Blob, Digest, Map};
+
+    /// Everything that is written, in one place that outlives the agent.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn talk(requests: &[Request]) -> Vec<Reply> {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let written = Written::default();
+        let agent = thread::spawn({
+            let written = written.clone();
+            move || serve(reader, written)
+        });
+        for request in requests {
+            wire::write_frame(&mut writer, request).unwrap();
+        }
+        // The input may only end once everything was answered: its end stops what runs.
+        let done = |reply: &Reply| !matches!(reply, Reply::Hello(_) | Reply::Output { .. } | Reply::Need { .. });
+        let wanted = requests.iter().filter(|request| !matches!(request, Request::Upload { .. } | Request::Cancel { .. })).count();
+        loop {
+            let replies = read(&written.0.lock().unwrap());
+            if replies.iter().filter(|reply| done(reply)).count() == wanted {
+                drop(writer);
+                agent.join().unwrap().unwrap();
+                return replies;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Vec<Reply> {
+        let Some(mut rest) = bytes.strip_prefix(b"RAPPEL1 READY\n") else { return Vec::new() };
+        std::iter::from_fn(|| wire::read_frame(&mut rest).ok().flatten()).collect()
+    }
+
+    fn call(id: u64, module: &str, params: &[(&str, &str)]) -> Call {
+        let params: Map = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        Call { id, module: module.to_owned(), params, ..Call::default() }
+    }
+
+    #[test]
+    fn greets_and_runs_a_module() {
+        let replies = talk(&[Request::Ping { id: 3 }, Request::Call(Box::new(call(4, "ping", &[("data", "yes")])))]);
+        let Some(Reply::Hello(hello)) = replies.first() else { panic!("expected a greeting, found {replies:?}") };
+        assert_eq!(hello.version, env!("CARGO_PKG_VERSION"));
+        assert!(matches!(replies.get(1), Some(Reply::Pong { id: 3 })));
+        let Some(Reply::Done { id: 4, result: Ok(outcome) }) = replies.get(2) else { panic!("expected an outcome, found {replies:?}") };
+        assert_eq!(outcome.data["ping"], "yes".into());
+    }
+
+    #[test]
+    fn a_large_blob_is_asked_for() {
+        let bytes = vec![7; 1000];
+        let digest = Digest::of(&bytes);
+        let mut needs = call(1, "ping", &[]);
+        needs.blobs.push(("src".into(), Blob::Stored { digest, size: 1000 }));
+        let (reader, mut writer) = io::pipe().unwrap();
+        let written = Written::default();
+        let agent = thread::spawn({
+            let written = written.clone();
+            move || serve(reader, written)
+        });
+        let wait_for = |wanted: fn(&Reply) -> bool| {
+            while !read(&written.0.lock().unwrap()).iter().any(wanted) {
+                thread::sleep(Duration::from_millis(2));
+            }
+        };
+        wire::write_frame(&mut writer, &Request::Call(Box::new(needs.clone()))).unwrap();
+        wait_for(|reply| matches!(reply, Reply::Need { .. }));
+        for (half, last) in bytes.chunks(500).zip([false, true]) {
+            wire::write_frame(&mut writer, &Request::Upload { digest, bytes: half.to_vec(), last }).unwrap();
+        }
+        wait_for(|reply| matches!(reply, Reply::Done { id: 1, result: Ok(_) }));
+        needs.id = 2;
+        wire::write_frame(&mut writer, &Request::Call(Box::new(needs))).unwrap();
+        wait_for(|reply| matches!(reply, Reply::Done { id: 2, result: Ok(_) }));
+        drop(writer);
+        agent.join().unwrap().unwrap();
+        let needs = read(&written.0.lock().unwrap()).iter().filter(|reply| matches!(reply, Reply::Need { .. })).count();
+        assert_eq!(needs, 1, "a blob is asked for once");
+    }
+
+    #[test]
+    fn a_call_that_is_repeated_is_not_run_twice() {
+        let first = Request::Call(Box::new(call(1, "ping", &[("data", "a")])));
+        let again = Request::Call(Box::new(call(1, "ping", &[("data", "b")])));
+        let replies = talk(&[first, again]);
+        for reply in &replies[1..] {
+            let Reply::Done { result: Ok(outcome), .. } = reply else { panic!("expected an outcome, found {reply:?}") };
+            assert_eq!(outcome.data["ping"], "a".into());
+        }
+    }
 }

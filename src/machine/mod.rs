@@ -1,84 +1,88 @@
 //! [`Machine`]: the only door to side effects on a host.
 //!
 //! Every effect compares with what is there, does nothing when it is right already, only records in check mode, keeps
-//! before and after for the diff, and writes its undo to the journal before it acts.
+//! before and after for the diff, and writes its undo to the journal before it acts. An effect returns whether it changed
+//! something; in check mode it says what it would have done, and later looks in the same call still see the old state.
 
+mod attributes;
 mod command;
+mod content;
+mod journal;
+mod look;
+mod mode;
+pub mod owner;
 mod process;
+mod program;
+mod tree;
+mod write;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::wire::{Diff, Failure, Map, Outcome, Value};
 
+pub use attributes::Attributes;
 pub use command::{Command, Completed, RunError, Stream, find_program};
+pub use content::{Content, Entry, Item, Received};
+pub(crate) use look::own_home;
+pub use look::{Algorithm, FileKind, Stat};
+pub use mode::Mode;
 pub use process::{MAX_OUTPUT, Sink, Stop};
+pub use program::{Undo, split};
+pub use write::{MAX_DIFF, WriteOptions, Written};
 
-/// What a path is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A device, socket or pipe.
-    Special,
-}
-
-/// What the system says of a path.
-#[derive(Clone, Debug)]
-pub struct Stat {
-    /// What it is.
-    pub kind: FileKind,
-    /// All that the system said.
-    pub meta: fs::Metadata,
-}
-
-impl Stat {
-    /// Permission bits with set-id and sticky.
-    pub fn mode(&self) -> u32 {
-        self.meta.mode() & 0o7777
-    }
-}
-
-/// What a file should look like beside its content; `None` leaves it as it is.
-#[derive(Clone, Debug, Default)]
-pub struct Attributes {
-    /// Octal or symbolic mode.
-    pub mode: Option<String>,
-    /// User name or number.
-    pub owner: Option<String>,
-    /// Group name or number.
-    pub group: Option<String>,
+/// How a call wants its machine.
+#[derive(Default)]
+pub struct Settings {
+    /// Predict, do not touch.
+    pub check: bool,
+    /// Keep before and after of everything.
+    pub diff: bool,
+    /// Added to the environment of every program.
+    pub environment: Vec<(String, String)>,
+    /// The content that came along, by parameter name.
+    pub received: Vec<(String, Received)>,
+    /// Ends the call from another thread.
+    pub stop: Option<Stop>,
+    /// Sees what programs print.
+    pub output: Option<Sink>,
 }
 
 /// The door.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Machine {
-    check: bool,
-    want_diff: bool,
+    settings: Settings,
     changed: bool,
     diff: Vec<Diff>,
     warnings: Vec<String>,
-    environment: Vec<(String, String)>,
-    blobs: Vec<(String, Vec<u8>)>,
-    stop: Option<Stop>,
-    output: Option<Sink>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        // Content and environment may hold secrets.
+        formatter.debug_struct("Machine").field("check", &self.settings.check).field("changed", &self.changed).finish_non_exhaustive()
+    }
 }
 
 impl Machine {
+    /// A machine for one call.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
     /// Whether this call only predicts.
     pub fn checking(&self) -> bool {
-        self.check
+        self.settings.check
     }
 
     /// Whether the user wants to see differences.
     pub fn diffing(&self) -> bool {
-        self.want_diff
+        self.settings.diff
+    }
+
+    /// Whether something was changed (or would have been) so far.
+    pub fn changed(&self) -> bool {
+        self.changed
     }
 
     /// Tells the user something that is not a failure.
@@ -89,6 +93,13 @@ impl Machine {
     /// Records that something outside [`Machine`]'s sight changed (a program did it).
     pub fn mark_changed(&mut self) {
         self.changed = true;
+    }
+
+    /// Adds to what `--diff` shows.
+    pub fn add_diff(&mut self, diff: Diff) {
+        if self.settings.diff {
+            self.diff.push(diff);
+        }
     }
 
     /// What the call came to so far; modules add their data to it.
@@ -102,71 +113,49 @@ impl Machine {
         }
     }
 
-    /// A path as the playbook wrote it, with `~` and `$VAR` expanded as the agent's user.
+    /// Adds what this machine knows to the failure of its call.
+    #[must_use]
+    pub fn failure(&mut self, mut failure: Failure) -> Failure {
+        failure.changed |= self.changed && !self.settings.check;
+        failure.warnings.append(&mut self.warnings);
+        failure
+    }
+
+    /// A path as the playbook wrote it, with `~`, `~user` and `$VAR` expanded as the agent's user.
     pub fn path(&self, text: &str) -> PathBuf {
-        PathBuf::from(text)
+        look::expand(text, &|name| self.variable(name))
     }
 
-    /// Looks at `path`; `None` when there is nothing.
-    ///
-    /// # Errors
-    /// Any other answer of the system.
-    pub fn stat(&self, path: &Path, follow: bool) -> Result<Option<Stat>, Failure> {
-        let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
-        match found {
-            Ok(meta) => {
-                let kind = match meta.file_type() {
-                    kind if kind.is_file() => FileKind::File,
-                    kind if kind.is_dir() => FileKind::Directory,
-                    kind if kind.is_symlink() => FileKind::Link,
-                    _ => FileKind::Special,
-                };
-                Ok(Some(Stat { kind, meta }))
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(Failure::new(format!("cannot look at {}: {error}", path.display()))),
-        }
-    }
-
-    /// Runs a program in the task's environment; what it prints is streamed if the call wants that.
-    ///
-    /// This runs it in check mode too: it is for programs that only look, and for modules that have asked [`Machine::checking`].
-    ///
-    /// # Errors
-    /// When it did not run to its end; see [`RunError`]. Its exit status is for the module to judge.
-    pub fn run(&mut self, command: &Command) -> Result<Completed, RunError> {
-        let mut command = command.clone();
-        let given = self.environment.iter().map(|(name, value)| (name.into(), value.into()));
-        command.environment = given.chain(command.environment).collect();
-        let Self { stop, output, .. } = self;
-        command.run(stop.as_ref(), &mut |stream, bytes| {
-            if let Some(sink) = output {
-                sink.send(stream, bytes);
-            }
-        })
-    }
-
-    /// Runs a program that changes the host, and marks the call as changed; in check mode it only marks.
-    ///
-    /// # Errors
-    /// When it did not run to its end, or exited with something but 0.
-    pub fn act(&mut self, command: &Command) -> Result<Completed, Failure> {
-        if self.check {
-            self.changed = true;
-            return Ok(Completed::default());
-        }
-        let ran = self.run(command)?;
-        if !ran.succeeded() {
-            return Err(ran.failure(command));
-        }
-        self.changed = true;
-        Ok(ran)
+    fn variable(&self, name: &str) -> Option<String> {
+        let own = self.settings.environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        own.or_else(|| std::env::var(name).ok())
     }
 
     /// The content that came along for the parameter `name`.
-    pub fn blob(&self, name: &str) -> Option<&[u8]> {
-        self.blobs.iter().find(|(parameter, _)| parameter == name).map(|(_, bytes)| bytes.as_slice())
+    pub fn received(&self, name: &str) -> Option<&Received> {
+        self.settings.received.iter().find(|(parameter, _)| parameter == name).map(|(_, received)| received)
     }
+
+    /// The file content that came along for the parameter `name`; `None` also for a directory.
+    pub fn content(&self, name: &str) -> Option<&Content> {
+        match self.received(name) {
+            Some(Received::File(content)) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// Fails when the call was asked to stop: long work calls this between its steps.
+    pub fn go_on(&self) -> Result<(), Failure> {
+        match &self.settings.stop {
+            Some(stop) if stop.asked() => Err(Failure::new("the task was stopped")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A failure of the system's, with what was tried and on which path.
+pub(crate) fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }
 
 impl Outcome {
@@ -174,6 +163,13 @@ impl Outcome {
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.data.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds entries to the result.
+    #[must_use]
+    pub fn with_all(mut self, entries: Map) -> Self {
+        self.data.extend(entries);
         self
     }
 }

@@ -303,6 +303,7 @@ macro_rules! params {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
+        #[allow(unreachable_pub, clippy::struct_excessive_bools, clippy::allow_attributes, reason = "parameters of a private module")]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $ty ),*
         }

@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use value::{Map, Value, repr_float, repr_str};
 
+/// The line an agent prints before its first frame; whatever comes before it is noise of the login.
+pub const READY: &str = "RAPPEL1 READY";
+
 /// The largest frame either side accepts, in bytes: more is a lie or a mistake.
 pub const MAX_FRAME: usize = 64 << 20;
 
@@ -31,6 +34,20 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that `input` gives.
+    pub fn of_reader(input: &mut impl Read) -> io::Result<Self> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(Self::from_hasher(hasher)),
+                Ok(read) => hasher.update(buffer.get(..read).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The digest that a finished hasher holds.
@@ -63,6 +80,30 @@ pub enum Blob {
         /// How many there are.
         size: u64,
     },
+    /// A directory of the controller: its entries, parents before children.
+    Tree(Vec<TreeEntry>),
+}
+
+/// One entry of a directory that goes along.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TreeEntry {
+    /// Relative to the directory, with `/` between names.
+    pub path: String,
+    /// Its permission bits on the controller.
+    pub mode: u32,
+    /// What it is.
+    pub item: TreeItem,
+}
+
+/// What an entry of a directory is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum TreeItem {
+    /// A directory.
+    Directory,
+    /// A symbolic link, with its target.
+    Link(String),
+    /// A file: inline or stored. Inline content of a whole tree together stays under a few megabytes.
+    File(Blob),
 }
 
 /// Controller to agent.

@@ -1,0 +1,187 @@
+//! Blobs that a call needs and that are too large for its frame: asked for once, verified, kept for the run.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::machine::{Content, Entry, Item, Received};
+use crate::wire::{Blob, Digest, Failure, TreeItem};
+
+pub(super) struct Spool {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    folder: Option<PathBuf>,
+    blobs: HashMap<Digest, Arrival>,
+    closed: bool,
+}
+
+enum Arrival {
+    Coming(File, Sha256, u64),
+    Here(u64),
+    Broken(String),
+}
+
+impl Spool {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State::default()), arrived: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No more will come.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.arrived.notify_all();
+    }
+
+    pub(super) fn closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Takes a piece of a blob.
+    pub(super) fn receive(&self, digest: Digest, bytes: &[u8], last: bool) {
+        let mut state = self.state();
+        if let Err(error) = state.receive(digest, bytes, last) {
+            state.blobs.insert(digest, Arrival::Broken(error.to_string()));
+        }
+        drop(state);
+        if last {
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Everything that a call brought along, after asking for what is missing.
+    pub(super) fn gather(
+        &self,
+        blobs: &[(String, Blob)],
+        ask: &dyn Fn(Digest) -> io::Result<()>,
+    ) -> Result<Vec<(String, Received)>, Failure> {
+        let mut received = Vec::with_capacity(blobs.len());
+        for (name, blob) in blobs {
+            let what = match blob {
+                Blob::Tree(entries) => {
+                    let entries = entries.iter().map(|entry| {
+                        let item = match &entry.item {
+                            TreeItem::Directory => Item::Directory,
+                            TreeItem::Link(target) => Item::Link(target.into()),
+                            TreeItem::File(blob) => Item::File(self.content(blob, ask)?),
+                        };
+                        Ok(Entry { path: safe(&entry.path)?, mode: entry.mode, item })
+                    });
+                    Received::Tree(entries.collect::<Result<_, Failure>>()?)
+                }
+                file => Received::File(self.content(file, ask)?),
+            };
+            received.push((name.clone(), what));
+        }
+        Ok(received)
+    }
+
+    fn content(&self, blob: &Blob, ask: &dyn Fn(Digest) -> io::Result<()>) -> Result<Content, Failure> {
+        match blob {
+            Blob::Inline(bytes) => Ok(Content::Bytes(bytes.clone())),
+            Blob::Stored { digest, size } => self.stored(*digest, *size, ask),
+            Blob::Tree(_) => Err(Failure::new("a directory came where a file was expected")),
+        }
+    }
+
+    fn stored(&self, digest: Digest, size: u64, ask: &dyn Fn(Digest) -> io::Result<()>) -> Result<Content, Failure> {
+        let mut state = self.state();
+        if !matches!(state.blobs.get(&digest), Some(Arrival::Here(_))) {
+            state
+                .expect(digest, size)
+                .map_err(|error| Failure::new(format!("cannot take a file of {size} bytes from the controller: {error}")))?;
+            drop(state);
+            ask(digest).map_err(|error| Failure::new(format!("cannot ask for a file: {error}")))?;
+            state = self.state();
+            while matches!(state.blobs.get(&digest), Some(Arrival::Coming(..))) && !state.closed {
+                state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        match state.blobs.get(&digest) {
+            Some(Arrival::Here(size)) => Ok(Content::File { path: state.path(digest), size: *size, digest: Some(digest) }),
+            Some(Arrival::Broken(reason)) => {
+                let failure = Failure::new(format!("a file did not arrive from the controller: {reason}"));
+                state.blobs.remove(&digest);
+                Err(failure)
+            }
+            _ => Err(Failure::new("the connection ended before a file had arrived")),
+        }
+    }
+}
+
+impl State {
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.as_deref().unwrap_or(Path::new("/nonexistent")).join(digest.to_string())
+    }
+
+    fn expect(&mut self, digest: Digest, size: u64) -> io::Result<()> {
+        if self.folder.is_none() {
+            self.folder = Some(make_folder()?);
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(digest))?;
+        self.blobs.insert(digest, Arrival::Coming(file, Sha256::new(), size));
+        Ok(())
+    }
+
+    fn receive(&mut self, digest: Digest, bytes: &[u8], last: bool) -> io::Result<()> {
+        let Some(Arrival::Coming(file, hasher, _)) = self.blobs.get_mut(&digest) else {
+            return Ok(()); // not asked for, or broken already
+        };
+        file.write_all(bytes)?;
+        hasher.update(bytes);
+        if !last {
+            return Ok(());
+        }
+        let size = file.metadata()?.len();
+        let found = Digest::from_hasher(hasher.clone());
+        let arrival = if found == digest { Arrival::Here(size) } else { Arrival::Broken(format!("expected {digest}, found {found}")) };
+        self.blobs.insert(digest, arrival);
+        Ok(())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir_all(folder); // in a place for temporary files anyway
+        }
+    }
+}
+
+/// A folder that is ours alone.
+fn make_folder() -> io::Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut refused = io::Error::other("there is no place for temporary files");
+    for base in ["/var/tmp", "/tmp", "/dev/shm"] {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(format!("{base}/rappel-spool-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// A path inside a tree, refused when it would lead out of it.
+fn safe(path: &str) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(path);
+    if path.components().all(|component| matches!(component, std::path::Component::Normal(_))) {
+        Ok(path)
+    } else {
+        Err(Failure::new(format!("`{}` leads out of the directory it came with", path.display())))
+    }
+}

@@ -1,0 +1,338 @@
+//! Looking at the host: nothing here changes anything.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use sha1::Sha1;
+use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
+
+use super::owner::User;
+use super::{Machine, failed};
+use crate::choice;
+use crate::wire::Failure;
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, socket or pipe.
+    Special,
+}
+
+/// What the system says of a path.
+#[derive(Clone, Debug)]
+pub struct Stat {
+    /// What it is.
+    pub kind: FileKind,
+    /// All that the system said.
+    pub meta: fs::Metadata,
+}
+
+impl Stat {
+    /// Permission bits with set-id and sticky.
+    pub fn mode(&self) -> u32 {
+        self.meta.mode() & 0o7777
+    }
+
+    /// Number of the user it belongs to.
+    pub fn uid(&self) -> u32 {
+        self.meta.uid()
+    }
+
+    /// Number of the group it belongs to.
+    pub fn gid(&self) -> u32 {
+        self.meta.gid()
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.kind == FileKind::File
+    }
+
+    /// Whether it is a symbolic link (only when it was not followed).
+    pub fn is_link(&self) -> bool {
+        self.kind == FileKind::Link
+    }
+}
+
+impl From<fs::Metadata> for Stat {
+    fn from(meta: fs::Metadata) -> Self {
+        let kind = match meta.file_type() {
+            kind if kind.is_file() => FileKind::File,
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Special,
+        };
+        Self { kind, meta }
+    }
+}
+
+choice! {
+    /// A checksum algorithm.
+    pub enum Algorithm { Md5 = "md5", Sha1 = "sha1", Sha224 = "sha224", Sha256 = "sha256", Sha384 = "sha384", Sha512 = "sha512" }
+}
+
+impl Machine {
+    /// Looks at `path`; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// Any other answer of the system.
+    pub fn stat(&self, path: &Path, follow: bool) -> Result<Option<Stat>, Failure> {
+        stat(path, follow).map_err(|error| failed("look at", path, &error))
+    }
+
+    /// Whether there is anything at `path`, a dangling link included.
+    pub fn exists(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok()
+    }
+
+    /// Whether `path` is a directory, or a link to one.
+    pub fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, Failure> {
+        fs::read(path).map_err(|error| failed("read", path, &error))
+    }
+
+    /// The content of a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// Any other answer of the system.
+    pub fn read_if_exists(&self, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if absent(&error) => Ok(None),
+            Err(error) => Err(failed("read", path, &error)),
+        }
+    }
+
+    /// The content of a text file; bytes that are not UTF-8 become `U+FFFD`. `None` when there is none.
+    ///
+    /// # Errors
+    /// Any other answer of the system.
+    pub fn read_text(&self, path: &Path) -> Result<Option<String>, Failure> {
+        Ok(self.read_if_exists(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Where a symbolic link points to, as it is written.
+    ///
+    /// # Errors
+    /// When it is no link.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, Failure> {
+        fs::read_link(path).map_err(|error| failed("read the link", path, &error))
+    }
+
+    /// What is in a directory, sorted by name.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn list(&self, path: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let names =
+            fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>());
+        let mut names = names.map_err(|error| failed("list", path, &error))?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The path with every link in it resolved; what does not exist stays as it is written.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        resolve(path)
+    }
+
+    /// The checksum of a file, in hexadecimal.
+    ///
+    /// # Errors
+    /// When it cannot be read, or for MD5, which needs the program `md5sum`.
+    pub fn checksum(&self, path: &Path, algorithm: Algorithm) -> Result<String, Failure> {
+        if algorithm == Algorithm::Md5 {
+            return self.md5(path);
+        }
+        let file = fs::File::open(path).map_err(|error| failed("read", path, &error))?;
+        checksum_of(file, algorithm).map_err(|error| failed("read", path, &error))
+    }
+
+    /// MD5 has no place in the agent; who still asks for it has coreutils.
+    fn md5(&self, path: &Path) -> Result<String, Failure> {
+        let done = self.query(&super::Command::new("md5sum").arg("--").arg(path))?;
+        let text = done.stdout_text();
+        match text.trim_start_matches('\\').split_whitespace().next() {
+            Some(sum) if done.succeeded() => Ok(sum.to_owned()),
+            _ => Err(Failure::new(format!("cannot take the MD5 of {}: {}", path.display(), done.stderr_text().trim()))),
+        }
+    }
+}
+
+/// Looks at `path`; `None` when there is nothing.
+pub(super) fn stat(path: &Path, follow: bool) -> io::Result<Option<Stat>> {
+    let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    match found {
+        Ok(meta) => Ok(Some(Stat::from(meta))),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error means that there is nothing at a path.
+pub(super) fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The checksum of what `input` gives, in hexadecimal.
+fn checksum_of(input: impl Read, algorithm: Algorithm) -> io::Result<String> {
+    match algorithm {
+        Algorithm::Sha1 | Algorithm::Md5 => hash(Sha1::new(), input),
+        Algorithm::Sha224 => hash(Sha224::new(), input),
+        Algorithm::Sha256 => hash(Sha256::new(), input),
+        Algorithm::Sha384 => hash(Sha384::new(), input),
+        Algorithm::Sha512 => hash(Sha512::new(), input),
+    }
+}
+
+fn hash<D: sha2::Digest>(mut hasher: D, mut input: impl Read) -> io::Result<String> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(read) => hasher.update(buffer.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
+}
+
+fn resolve(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    // A dangling link is followed to where its file would be.
+    if let (Ok(target), Some(parent)) = (fs::read_link(path), path.parent()) {
+        let target = parent.join(target);
+        if target != path && fs::symlink_metadata(&target).is_err() {
+            return tidy(&target);
+        }
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent != Path::new("") => resolve(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Takes `.` and `..` out of a path by its words alone.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                tidied.pop();
+            }
+            other => tidied.push(other),
+        }
+    }
+    tidied
+}
+
+/// Expands `~`, `~user`, `$NAME` and `${NAME}`, as Ansible does with paths on the host; what is unknown stays.
+pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let text = expand_variables(text, variable);
+    let Some(rest) = text.strip_prefix('~') else { return PathBuf::from(text) };
+    let (user, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let home = if user.is_empty() {
+        variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or_else(|| own_home())
+    } else {
+        User::named(user).map(|user| user.home)
+    };
+    match home {
+        Some(home) => home.join(tail.trim_start_matches('/')),
+        None => PathBuf::from(text),
+    }
+}
+
+/// The home directory of the user this process runs as.
+pub(crate) fn own_home() -> Option<PathBuf> {
+    User::numbered(rustix::process::geteuid().as_raw()).map(|user| user.home)
+}
+
+fn expand_variables(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (head, tail) = rest.split_at(at);
+        out.push_str(head);
+        let after = tail.get(1..).unwrap_or_default();
+        let (name, length) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 3),
+            None => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                (after.get(..end).unwrap_or_default(), end + 1)
+            }
+        };
+        let written = tail.get(..length).unwrap_or(tail);
+        match variable(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(written),
+        }
+        rest = tail.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_expanded_as_ansible_does() {
+        let variable = |name: &str| match name {
+            "HOME" => Some("/home/web".to_owned()),
+            "APP" => Some("shop".to_owned()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("/srv/$APP/x", "/srv/shop/x"),
+            ("/srv/${APP}2", "/srv/shop2"),
+            ("~/x", "/home/web/x"),
+            ("~", "/home/web"),
+            ("~root/x", "/root/x"),
+            ("~nobody-here/x", "~nobody-here/x"),
+            ("/a/$NOPE/b$", "/a/$NOPE/b$"),
+            ("/a~b", "/a~b"),
+        ] {
+            assert_eq!(expand(text, &variable), PathBuf::from(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_right() {
+        for (algorithm, start) in [(Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")] {
+            assert!(checksum_of(b"abc".as_slice(), algorithm).unwrap().starts_with(start));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Running programs through the door: in check mode only what reads, in a transaction with a declared undo.
+
+use super::{Command, Completed, Machine, RunError, Settings};
+use crate::wire::Failure;
+
+/// How the effect of a program is undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// There is nothing to undo: `systemctl daemon-reload`.
+    Nothing,
+    /// This command brings the old state back, as well as it can be: words for the report, and the program with its arguments.
+    Command(String, Vec<String>),
+    /// It cannot be undone: words for the report.
+    Impossible(String),
+}
+
+impl Machine {
+    /// Runs a program in the task's environment; what it prints is streamed if the call wants that.
+    ///
+    /// This runs it in check mode too: it is for programs that only look, and for modules that have asked [`Machine::checking`].
+    ///
+    /// # Errors
+    /// When it did not run to its end; see [`RunError`]. Its exit status is for the module to judge.
+    pub fn run(&mut self, command: &Command) -> Result<Completed, RunError> {
+        let command = self.with_environment(command);
+        let Settings { stop, output, .. } = &mut self.settings;
+        command.run(stop.as_ref(), &mut |stream, bytes| {
+            if let Some(sink) = output {
+                sink.send(stream, bytes);
+            }
+        })
+    }
+
+    /// Runs a program that only looks, in check mode too, without showing what it prints.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn query(&self, command: &Command) -> Result<Completed, RunError> {
+        self.with_environment(command).run(self.settings.stop.as_ref(), &mut |_, _| {})
+    }
+
+    /// Runs a program that changes the host, and marks the call as changed; in check mode it only marks, and returns an empty
+    /// success. `undo` is written to the journal before.
+    ///
+    /// # Errors
+    /// When it did not run to its end, or exited with something but 0.
+    pub fn act(&mut self, command: &Command, undo: Undo) -> Result<Completed, Failure> {
+        if self.checking() {
+            self.changed = true;
+            return Ok(Completed::default());
+        }
+        self.intend_program(undo)?;
+        let ran = self.run(command)?;
+        if !ran.succeeded() {
+            return Err(ran.failure(command));
+        }
+        self.changed = true;
+        Ok(ran)
+    }
+
+    fn with_environment(&self, command: &Command) -> Command {
+        let mut command = command.clone();
+        let given = self.settings.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        command.environment = given.chain(command.environment).collect();
+        command
+    }
+}
+
+/// Splits a command line as `shlex.split` does; `None` when a quote is not closed.
+pub fn split(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '\'' => break,
+                        other => word.push(other),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '"' => break,
+                        '\\' => match characters.next()? {
+                            escaped @ ('"' | '\\') => word.push(escaped),
+                            other => word.extend(['\\', other]),
+                        },
+                        other => word.push(other),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(characters.next()?),
+            space if space.is_ascii_whitespace() => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_are_split_as_a_shell_would() {
+        for (text, words) in [
+            ("visudo -cf %s", vec!["visudo", "-cf", "%s"]),
+            (r#"a 'b c' "d \" \x" e\ f """#, vec!["a", "b c", r#"d " \x"#, "e f", ""]),
+            ("  ", vec![]),
+        ] {
+            assert_eq!(split(text).unwrap(), words, "{text}");
+        }
+        assert_eq!(split("a 'b"), None);
+    }
+}

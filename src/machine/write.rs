@@ -1,0 +1,272 @@
+//! Writing files: atomically, by a file beside that is renamed over the old one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use super::journal::Intent;
+use super::{Attributes, Command, Content, Machine, Stat, attributes, failed};
+use crate::wire::{Diff, Failure};
+
+/// Content beyond this many bytes is not shown in a diff, as in Ansible (`max_diff_size`).
+pub const MAX_DIFF: usize = 104_448;
+
+/// How to write.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// What the file should look like beside its content.
+    pub attributes: Attributes,
+    /// Keep what was there as `path.PID.date~`.
+    pub backup: bool,
+    /// A command that must accept the new content; `%s` is the file that holds it.
+    pub validate: Option<String>,
+    /// Write into the file where it cannot be replaced (a bind mount).
+    pub unsafe_writes: bool,
+}
+
+/// What writing came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Whether content or attributes are different now.
+    pub changed: bool,
+    /// Whether the content is different now.
+    pub content_changed: bool,
+    /// Where the old content was kept.
+    pub backup: Option<PathBuf>,
+}
+
+impl Machine {
+    /// Makes `path` a file with this content and these attributes. A link at `path` is replaced, not followed; see
+    /// [`Machine::resolve`].
+    ///
+    /// # Errors
+    /// A directory that does not exist, a directory at `path`, or the system's.
+    pub fn write(&mut self, path: &Path, content: &Content, attributes: &Attributes) -> Result<bool, Failure> {
+        let options = WriteOptions { attributes: attributes.clone(), ..WriteOptions::default() };
+        Ok(self.write_with(path, content, &options)?.changed)
+    }
+
+    /// Like [`Machine::write`], with options.
+    ///
+    /// # Errors
+    /// As [`Machine::write`], and when `validate` refuses the content.
+    pub fn write_with(&mut self, path: &Path, content: &Content, options: &WriteOptions) -> Result<Written, Failure> {
+        let old = self.stat(path, false)?;
+        if old.as_ref().is_some_and(Stat::is_dir) {
+            return Err(Failure::new(format!("cannot write {}: it is a directory", path.display())));
+        }
+        let file = old.as_ref().filter(|old| old.is_file());
+        let same = file.is_some() && content.equals(path).map_err(|error| failed("read", path, &error))?;
+        if same {
+            let changed = self.attributes(path, &options.attributes)?;
+            return Ok(Written { changed, ..Written::default() });
+        }
+        let mut written = Written { changed: true, content_changed: true, backup: None };
+        if self.diffing() {
+            self.content_diff(path, file.is_some(), content)?;
+        }
+        self.changed = true;
+        if self.checking() {
+            if file.is_some() {
+                self.attributes(path, &options.attributes)?;
+            }
+            return Ok(written);
+        }
+        let mode = match file {
+            Some(file) => file.mode(),
+            None => self.new_mode(&Attributes::default(), 0o666, false)?,
+        };
+        let temporary = Temporary::beside(path)?;
+        temporary.fill(content)?;
+        if let Some(validate) = &options.validate {
+            self.validate(validate, &temporary.path)?;
+        }
+        if options.backup && file.is_some() {
+            written.backup = Some(self.backup(path)?);
+        }
+        self.put(temporary, path, content, old.as_ref(), mode, options.unsafe_writes)?;
+        // The attributes of the new file are part of this one effect: its undo brings back the whole old file.
+        self.attributes(path, &options.attributes)?;
+        Ok(written)
+    }
+
+    fn put(
+        &mut self,
+        temporary: Temporary,
+        path: &Path,
+        content: &Content,
+        old: Option<&Stat>,
+        mode: u32,
+        in_place: bool,
+    ) -> Result<(), Failure> {
+        let digest = content.digest().map_err(|error| failed("read", path, &error))?;
+        let ownership = old.filter(|old| old.is_file()).map(|old| (old.uid(), old.gid()));
+        temporary.dress(mode, ownership)?;
+        let intent = match old {
+            None => Intent::Create { path, digest: Some(digest) },
+            Some(_) => Intent::Replace { path, digest: Some(digest) },
+        };
+        self.intend(&[intent])?;
+        match fs::rename(&temporary.path, path) {
+            Ok(()) => {
+                temporary.keep();
+                Ok(())
+            }
+            Err(error)
+                if in_place
+                    && old.is_some()
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+            {
+                self.intend(&[Intent::Rewrite { path, digest: Some(digest) }])?;
+                let file = OpenOptions::new().write(true).truncate(true).open(path);
+                file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", path, &error))
+            }
+            Err(error) => Err(failed("write", path, &error)),
+        }
+    }
+
+    /// Runs the `validate` command on a file.
+    fn validate(&mut self, command: &str, file: &Path) -> Result<(), Failure> {
+        if !command.contains("%s") {
+            return Err(Failure::new(format!("validate must contain `%s`: {command}")));
+        }
+        let words = super::program::split(&command.replace("%s", &file.display().to_string()))
+            .ok_or_else(|| Failure::new(format!("validate has an unclosed quote: {command}")))?;
+        let done = self.query(&Command { argv: words.into_iter().map(Into::into).collect(), ..Command::default() })?;
+        if done.succeeded() {
+            return Ok(());
+        }
+        Err(Failure::new("failed to validate")
+            .with("exit_status", done.status)
+            .with("stdout", done.stdout_text())
+            .with("stderr", done.stderr_text()))
+    }
+
+    /// Copies a file to `path.PID.date~`, as Ansible names it, with mode, owner and times.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn backup(&mut self, path: &Path) -> Result<PathBuf, Failure> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.{}~", std::process::id(), local_stamp(SystemTime::now())));
+        let backup = PathBuf::from(name);
+        if self.checking() {
+            return Ok(backup);
+        }
+        self.intend(&[Intent::Create { path: &backup, digest: None }])?;
+        self.copy_file(path, &backup)?;
+        Ok(backup)
+    }
+
+    /// Copies content, mode, owner and times of one file.
+    pub(super) fn copy_file(&self, from: &Path, to: &Path) -> Result<(), Failure> {
+        copy_whole(from, to).map_err(|error| failed("copy", from, &error))
+    }
+
+    fn content_diff(&mut self, path: &Path, exists: bool, content: &Content) -> Result<(), Failure> {
+        let before = if exists { Content::of_file(path) } else { Ok(Content::Bytes(Vec::new())) };
+        let before = before.and_then(|before| shown(&before)).map_err(|error| failed("read", path, &error))?;
+        let after = shown(content).map_err(|error| failed("read", path, &error))?;
+        let name = path.display().to_string();
+        self.add_diff(Diff { before_header: if exists { name.clone() } else { String::new() }, after_header: name, before, after });
+        Ok(())
+    }
+}
+
+/// Content as a diff shows it.
+fn shown(content: &Content) -> io::Result<String> {
+    let head = content.head(MAX_DIFF + 1)?;
+    if head.len() > MAX_DIFF {
+        return Ok(format!("(diff skipped: file size {} is greater than {MAX_DIFF})\n", content.size()));
+    }
+    if head.contains(&0) {
+        return Ok("(diff skipped: file appears to be binary)\n".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Copies content, mode, owner (where allowed) and times.
+pub(super) fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let meta = fs::metadata(from)?;
+    fs::copy(from, to)?;
+    let _ = std::os::unix::fs::chown(to, Some(meta.uid()), Some(meta.gid())); // only root may give files away
+    fs::set_permissions(to, meta.permissions())?;
+    let times = fs::FileTimes::new().set_accessed(meta.accessed()?).set_modified(meta.modified()?);
+    match File::options().write(true).open(to) {
+        Ok(file) => file.set_times(times),
+        Err(_) => File::open(to)?.set_times(times),
+    }
+}
+
+/// `2026-11-23@09:14:56` in local time, as `date` gives it; the agent knows no time zones.
+fn local_stamp(now: SystemTime) -> String {
+    let asked = std::process::Command::new("date").arg("+%Y-%m-%d@%H:%M:%S").output();
+    match asked {
+        Ok(done) if done.status.success() => String::from_utf8_lossy(&done.stdout).trim().to_owned(),
+        _ => now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string(),
+    }
+}
+
+/// A file beside the one to be written; gone when it was not renamed.
+pub(super) struct Temporary {
+    pub(super) path: PathBuf,
+    kept: bool,
+}
+
+impl Temporary {
+    /// Creates it, readable by its owner alone.
+    pub(super) fn beside(path: &Path) -> Result<Self, Failure> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let folder = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = folder.join(format!(".rappel-{}-{number}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
+                Ok(_) => return Ok(Self { path: name, kept: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(Failure::new(format!(
+                        "cannot write {}: the directory {} does not exist",
+                        path.display(),
+                        folder.display()
+                    )));
+                }
+                Err(error) => return Err(failed("write", path, &error)),
+            }
+        }
+    }
+
+    fn fill(&self, content: &Content) -> Result<(), Failure> {
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", &self.path, &error))
+    }
+
+    fn dress(&self, mode: u32, ownership: Option<(u32, u32)>) -> Result<(), Failure> {
+        if let Some((uid, gid)) = ownership {
+            let mine = fs::symlink_metadata(&self.path).map_err(|error| failed("look at", &self.path, &error))?;
+            if (mine.uid(), mine.gid()) != (uid, gid) {
+                // Without privilege the new file stays ours, as in Ansible.
+                let _ = std::os::unix::fs::chown(&self.path, Some(uid), Some(gid));
+            }
+        }
+        attributes::set(&self.path, Some(mode), true, None, None, false)
+    }
+
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path); // nobody is left to tell
+        }
+    }
+}

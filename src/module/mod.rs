@@ -3,10 +3,14 @@
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
+mod clock;
+mod glob;
+mod invocation;
 mod params;
+mod words;
 
 use crate::machine::Machine;
-use crate::wire::{Failure, Map, Outcome};
+use crate::wire::{Failure, Map, Outcome, Value};
 
 pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, plain_name, take};
 
@@ -69,7 +73,45 @@ fn run<M: Module>(params: &Map, machine: &mut Machine) -> Result<Outcome, Failur
     if machine.checking() && !M::CHECK_MODE {
         return Ok(Outcome { skipped: Some("this module has no check mode".to_owned()), ..Outcome::default() });
     }
-    module.run(machine)
+    match module.run(machine) {
+        Ok(mut outcome) => {
+            add_lines(&mut outcome.data);
+            Ok(outcome)
+        }
+        Err(mut failure) => {
+            add_lines(&mut failure.data);
+            Err(failure)
+        }
+    }
+}
+
+/// Playbooks read `stdout_lines` and `stderr_lines` of every result that has the text.
+fn add_lines(data: &mut Map) {
+    for (name, lines) in [("stdout", "stdout_lines"), ("stderr", "stderr_lines")] {
+        if let Some(text) = data.get(name).and_then(Value::as_str)
+            && !data.contains_key(lines)
+        {
+            let split = split_lines(text);
+            data.insert(lines.to_owned(), split.into());
+        }
+    }
+}
+
+/// The lines of a text, by everything that Python takes for the end of a line.
+fn split_lines(text: &str) -> Vec<&str> {
+    let ends = ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some((at, end)) = rest.char_indices().find(|(_, character)| ends.contains(character)) {
+        let (line, tail) = rest.split_at(at);
+        lines.push(line);
+        let length = if tail.starts_with("\r\n") { 2 } else { end.len_utf8() };
+        rest = tail.get(length..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
 }
 
 /// Lists the modules: `file::Type as name | alias`.
@@ -93,8 +135,9 @@ macro_rules! modules {
 
 // One line each: two people adding modules then do not collide.
 modules! {
-    command::Command as "command",
+    command::CommandModule as "command",
     ping::Ping as "ping",
+    shell::Shell as "shell",
     stat::StatModule as "stat",
 }
 
@@ -120,4 +163,16 @@ pub mod prelude {
     pub use crate::machine::{Attributes, Command, Completed, FileKind, Machine, Stat};
     pub use crate::wire::{Failure, Map, Outcome, Value};
     pub use crate::{choice, params};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_as_in_python() {
+        for (text, lines) in [("", vec![]), ("a\n", vec!["a"]), ("a\r\n\nb\x0bc", vec!["a", "", "b", "c"]), ("\n", vec![""])] {
+            assert_eq!(split_lines(text), lines, "{text:?}");
+        }
+    }
 }

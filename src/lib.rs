@@ -25,4 +25,7 @@ pub mod model;
 pub mod event;
 
 #[cfg(feature = "controller")]
+pub mod ssh;
+
+#[cfg(feature = "controller")]
 pub mod cli;

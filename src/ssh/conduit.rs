@@ -1,0 +1,309 @@
+//! [`Conduit`]: frames to and from one running agent. When it breaks, everybody who waits is told why.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::blobs::Source;
+use super::program::{Ending, Program, Reader, Said, Writer};
+use super::{Blobs, LinkError, Output};
+use crate::wire::{self, Digest, Reply, Request};
+
+/// Frames on their way to the writer: few, so that an upload takes constant memory.
+const OUTGOING: usize = 4;
+
+/// How much of the agent's last words is kept for the message.
+const LAST_WORDS: usize = 4 << 10;
+
+/// What a call waits with.
+pub(super) struct Question {
+    pub(super) id: u64,
+    pub(super) doing: String,
+    pub(super) blobs: Blobs,
+    pub(super) output: Option<mpsc::Sender<Output>>,
+    pub(super) limit: Option<Duration>,
+}
+
+/// Frames to and from one running agent.
+#[derive(Debug)]
+pub(super) struct Conduit {
+    host: String,
+    outgoing: mpsc::Sender<Outgoing>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+enum Outgoing {
+    Frame(Bytes),
+    Close,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: HashMap<u64, Waiting>,
+    broken: Option<String>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Result<Reply, Broken>>,
+    blobs: Blobs,
+    output: Option<mpsc::Sender<Output>>,
+    missed: u64,
+}
+
+/// Why there will be no answer.
+#[derive(Debug)]
+enum Broken {
+    Lost(String),
+    Blob { what: String, reason: String },
+}
+
+impl Conduit {
+    /// Takes over `program`, an agent that has greeted; `leftover` are bytes of frames that were read already.
+    pub(super) fn new(host: &str, program: Program, leftover: Vec<u8>) -> Self {
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (outgoing, queue) = mpsc::channel(OUTGOING);
+        let (needs, needed) = mpsc::unbounded_channel();
+        tokio::spawn(write(program.writer, queue, Arc::clone(&shared)));
+        tokio::spawn(upload(needed, outgoing.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(read(program.reader, leftover, needs, Arc::clone(&shared)));
+        Self { host: host.to_owned(), outgoing, shared }
+    }
+
+    /// Whether nothing can be asked any more.
+    pub(super) fn is_broken(&self) -> bool {
+        lock(&self.shared).broken.is_some()
+    }
+
+    /// Sends `request` and nothing more.
+    pub(super) async fn send(&self, request: &Request) -> Result<(), LinkError> {
+        let frame = wire::encode(request).map_err(|error| self.protocol(error.to_string()))?;
+        let queued = self.outgoing.send(Outgoing::Frame(frame.into())).await;
+        queued.map_err(|_| self.lost("ping", lock(&self.shared).reason()))
+    }
+
+    /// Sends `request` and waits for its final answer.
+    pub(super) async fn ask(&self, request: &Request, question: Question) -> Result<Reply, LinkError> {
+        let Question { id, doing, blobs, output, limit } = question;
+        let frame = wire::encode(request).map_err(|error| self.protocol(error.to_string()))?;
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut shared = lock(&self.shared);
+            if shared.broken.is_some() {
+                return Err(self.lost(&doing, shared.reason()));
+            }
+            shared.waiting.insert(id, Waiting { answer, blobs, output, missed: 0 });
+        }
+        let mut withdrawal = Withdrawal { id, conduit: self, done: false };
+        if self.outgoing.send(Outgoing::Frame(frame.into())).await.is_err() {
+            return Err(self.lost(&doing, lock(&self.shared).reason()));
+        }
+        let answer = match limit {
+            None => answered.await,
+            Some(after) => match tokio::time::timeout(after, answered).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(LinkError::Timeout { host: self.host.clone(), doing, after }),
+            },
+        };
+        withdrawal.done = true;
+        match answer {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(Broken::Lost(reason))) => Err(self.lost(&doing, reason)),
+            Ok(Err(Broken::Blob { what, reason })) => Err(LinkError::Blob { host: self.host.clone(), what, reason }),
+            Err(_) => Err(self.lost(&doing, lock(&self.shared).reason())),
+        }
+    }
+
+    /// Ends the agent's input: it finishes and ends.
+    pub(super) async fn close(&self, reason: &str) {
+        lock(&self.shared).fail(reason);
+        let _ = self.outgoing.send(Outgoing::Close).await;
+    }
+
+    fn lost(&self, doing: &str, reason: String) -> LinkError {
+        LinkError::Lost { host: self.host.clone(), doing: doing.to_owned(), reason }
+    }
+
+    fn protocol(&self, reason: String) -> LinkError {
+        LinkError::Protocol { host: self.host.clone(), reason }
+    }
+}
+
+/// Tells the agent to stop a call whose caller went away.
+struct Withdrawal<'a> {
+    id: u64,
+    conduit: &'a Conduit,
+    done: bool,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        if self.done || lock(&self.conduit.shared).waiting.remove(&self.id).is_none() {
+            return;
+        }
+        if let Ok(frame) = wire::encode(&Request::Cancel { id: self.id }) {
+            let outgoing = self.conduit.outgoing.clone();
+            tokio::spawn(async move { outgoing.send(Outgoing::Frame(frame.into())).await });
+        }
+    }
+}
+
+impl Shared {
+    fn reason(&self) -> String {
+        self.broken.clone().unwrap_or_else(|| "it ended".to_owned())
+    }
+
+    /// Nothing will be answered any more; the first reason counts.
+    fn fail(&mut self, reason: &str) {
+        let reason = self.broken.get_or_insert_with(|| reason.to_owned()).clone();
+        for (_, waiting) in self.waiting.drain() {
+            let _ = waiting.answer.send(Err(Broken::Lost(reason.clone())));
+        }
+    }
+
+    /// Gives `reply` to whom it belongs. Never waits: an unread channel stops the whole connection.
+    fn deliver(&mut self, reply: Reply, needs: &mpsc::UnboundedSender<Digest>) {
+        match reply {
+            Reply::Hello(_) => {}
+            Reply::Need { digest } => drop(needs.send(digest)),
+            Reply::Output { id, stderr, bytes } => {
+                let Some(waiting) = self.waiting.get_mut(&id) else { return };
+                let Some(output) = &waiting.output else { return };
+                let length = bytes.len() as u64;
+                match output.try_send(Output { stderr, bytes, missed: waiting.missed }) {
+                    Ok(()) => waiting.missed = 0,
+                    Err(_) => waiting.missed += length,
+                }
+            }
+            Reply::Done { id, .. } | Reply::Transaction { id, .. } | Reply::Pong { id } => {
+                if let Some(waiting) = self.waiting.remove(&id) {
+                    let _ = waiting.answer.send(Ok(reply));
+                }
+            }
+        }
+    }
+
+    /// Where the content `digest` comes from, and the call that has it.
+    fn source(&self, digest: &Digest) -> Option<(u64, Source)> {
+        self.waiting.iter().find_map(|(id, waiting)| Some((*id, waiting.blobs.get(digest)?.clone())))
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Outgoing>, shared: Arc<Mutex<Shared>>) {
+    while let Some(Outgoing::Frame(frame)) = queue.recv().await {
+        if let Err(error) = writer.write(frame).await {
+            lock(&shared).fail(&format!("cannot send: {error}"));
+            return;
+        }
+    }
+    writer.end().await;
+}
+
+/// Reads frames and hands them out until the agent ends.
+async fn read(mut reader: Reader, leftover: Vec<u8>, needs: mpsc::UnboundedSender<Digest>, shared: Arc<Mutex<Shared>>) {
+    let mut frames = Frames { bytes: leftover, start: 0 };
+    let mut words = Vec::new();
+    let mut ending = None;
+    let broken = loop {
+        match frames.next() {
+            Ok(Some(reply)) => {
+                lock(&shared).deliver(reply, &needs);
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => break Some(error.to_string()),
+        }
+        match reader.next().await {
+            Some(Said::Out(bytes)) => frames.bytes.extend_from_slice(&bytes),
+            Some(Said::Err(bytes)) => {
+                words.extend_from_slice(&bytes);
+                words.drain(..words.len().saturating_sub(LAST_WORDS));
+            }
+            Some(Said::Ended(how)) => ending = Some(how),
+            None => break None,
+        }
+    };
+    let reason = broken.unwrap_or_else(|| last_words(ending.as_ref(), &words));
+    lock(&shared).fail(&reason);
+}
+
+fn last_words(ending: Option<&Ending>, words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let how = ending.map_or_else(|| "the connection ended".to_owned(), |ending| format!("the agent ended, {}", ending.describe()));
+    if text.trim().is_empty() { how } else { format!("{how}: {}", text.trim()) }
+}
+
+/// Bytes as frames.
+struct Frames {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Frames {
+    fn next(&mut self) -> std::io::Result<Option<Reply>> {
+        let rest = self.bytes.get(self.start..).unwrap_or_default();
+        let found = match rest.split_first_chunk::<4>() {
+            None => None,
+            Some((head, rest)) => {
+                let length = wire::frame_length(*head)?;
+                rest.get(..length).map(|body| (length, body))
+            }
+        };
+        let Some((length, body)) = found else {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            return Ok(None);
+        };
+        let reply = wire::decode(body)?;
+        self.start += 4 + length;
+        Ok(Some(reply))
+    }
+}
+
+/// Sends content that the agent asked for, one blob after the other.
+async fn upload(mut needed: mpsc::UnboundedReceiver<Digest>, outgoing: mpsc::WeakSender<Outgoing>, shared: Arc<Mutex<Shared>>) {
+    while let Some(digest) = needed.recv().await {
+        let Some(outgoing) = outgoing.upgrade() else { return };
+        let found = lock(&shared).source(&digest);
+        let Some((id, source)) = found else {
+            lock(&shared).fail(&format!("the agent asked for content {digest}, which no call has"));
+            return;
+        };
+        if let Err(error) = send_blob(&source, digest, &outgoing).await {
+            let broken = Broken::Blob { what: source.describe(&digest), reason: error.to_string() };
+            let waiting = lock(&shared).waiting.remove(&id);
+            if let Some(waiting) = waiting {
+                let _ = waiting.answer.send(Err(broken));
+            }
+            // The agent waits for the rest in vain: end it, the next call starts another.
+            lock(&shared).fail("content could not be sent");
+            let _ = outgoing.send(Outgoing::Close).await;
+            return;
+        }
+    }
+}
+
+async fn send_blob(source: &Source, digest: Digest, outgoing: &mpsc::Sender<Outgoing>) -> std::io::Result<()> {
+    let mut chunks = source.open()?;
+    loop {
+        let (back, read) = tokio::task::spawn_blocking(move || {
+            let read = chunks.next(&digest);
+            (chunks, read)
+        })
+        .await?;
+        chunks = back;
+        let (bytes, last) = read?;
+        let frame = wire::encode(&Request::Upload { digest, bytes, last })?;
+        if outgoing.send(Outgoing::Frame(frame.into())).await.is_err() || last {
+            return Ok(()); // when the writer is gone, the reader tells why
+        }
+    }
+}

@@ -159,6 +159,7 @@ mod tests {
             for blob in [blobs.add_bytes(content.clone()), blobs.add_file(&path).unwrap()] {
                 match blob {
                     Blob::Inline(bytes) => assert!(size <= INLINE_BLOB && bytes == content),
+                    Blob::Tree(_) => panic!("expected a file"),
                     Blob::Stored { digest, size: stated } => {
                         assert!(size > INLINE_BLOB && stated == size as u64 && digest == Digest::of(&content));
                         assert!(drain(&blobs, &digest).unwrap() == content);

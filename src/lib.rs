@@ -28,4 +28,7 @@ pub mod event;
 pub mod ssh;
 
 #[cfg(feature = "controller")]
+pub mod deploy;
+
+#[cfg(feature = "controller")]
 pub mod cli;

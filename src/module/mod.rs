@@ -136,6 +136,8 @@ macro_rules! modules {
 // One line each: two people adding modules then do not collide.
 modules! {
     command::CommandModule as "command",
+    ledger::Ledger as "ledger",
+    lock::Lock as "lock",
     ping::Ping as "ping",
     shell::Shell as "shell",
     stat::StatModule as "stat",

@@ -2,6 +2,9 @@
 
 mod compose;
 mod diagnostic;
+pub mod folder;
+pub mod ini;
+pub mod literal;
 mod mistake;
 mod scalar;
 mod source;

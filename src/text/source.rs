@@ -92,6 +92,13 @@ impl Sources {
         Ok(self.add_file(path, text))
     }
 
+    /// Whether the file `path` starts with one of `prefixes`; the file is not kept.
+    pub fn starts_with(&self, path: &Path, prefixes: &[&[u8]]) -> bool {
+        let mut head = [0; 16];
+        let length = fs::File::open(path).and_then(|mut file| io::Read::read(&mut file, &mut head)).unwrap_or(0);
+        prefixes.iter().any(|prefix| head.get(..length).is_some_and(|head| head.starts_with(prefix)))
+    }
+
     /// Keeps `text` as the content of the file `path` (decrypted, for instance).
     pub fn add_file(&self, path: &Path, text: impl Into<String>) -> SourceId {
         self.push(Source { name: path.display().to_string(), path: Some(path.to_owned()), text: text.into() })

@@ -1,15 +1,16 @@
 //! Mode, owner, group and flags of what is there.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, chownat};
+use rustix::fs::{AtFlags, CWD, chownat, ioctl_getflags};
 use rustix::process::{Gid, Uid};
+use serde::Serialize;
 
 use super::journal::Intent;
 use super::{Command, Machine, Mode, Stat, failed, owner};
-use crate::wire::{Diff, Failure};
+use crate::wire::{Diff, Failure, Map, Value};
 
 /// What a file should look like beside its content; `None` leaves it as it is.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,29 @@ impl Attributes {
     }
 }
 
+/// The kernel's inode flags and the letters that `lsattr` has for them, in its order.
+const FLAGS: [(u32, char); 19] = [
+    (0x1, 's'),
+    (0x2, 'u'),
+    (0x8, 'S'),
+    (0x1_0000, 'D'),
+    (0x10, 'i'),
+    (0x20, 'a'),
+    (0x40, 'd'),
+    (0x80, 'A'),
+    (0x4, 'c'),
+    (0x800, 'E'),
+    (0x4000, 'j'),
+    (0x1000, 'I'),
+    (0x8000, 't'),
+    (0x2_0000, 'T'),
+    (0x8_0000, 'e'),
+    (0x80_0000, 'C'),
+    (0x1000_0000, 'N'),
+    (0x2000_0000, 'P'),
+    (0x10_0000, 'V'),
+];
+
 /// Attributes in the system's numbers, for one path.
 struct Wanted {
     mode: Option<u32>,
@@ -46,6 +70,11 @@ impl Machine {
     /// # Errors
     /// An unknown user or group, a mode that cannot be read, or the system's.
     pub fn attributes(&mut self, path: &Path, wanted: &Attributes) -> Result<bool, Failure> {
+        self.dress(path, wanted, true)
+    }
+
+    /// Like [`Machine::attributes`]; something that was made just now is `shown` as made, not as changed.
+    pub(super) fn dress(&mut self, path: &Path, wanted: &Attributes, shown: bool) -> Result<bool, Failure> {
         if wanted.is_empty() {
             return Ok(false);
         }
@@ -63,7 +92,9 @@ impl Machine {
         if chmod.is_none() && uid.is_none() && gid.is_none() && flags.is_none() {
             return Ok(false);
         }
-        self.attributes_diff(path, &stat, chmod, uid, gid);
+        if shown {
+            self.attributes_diff(path, &stat, chmod, uid, gid);
+        }
         self.changed = true;
         if self.checking() {
             return Ok(true);
@@ -95,19 +126,29 @@ impl Machine {
     }
 
     fn attributes_diff(&mut self, path: &Path, stat: &Stat, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) {
-        let entries = [
-            gid.map(|gid| ("group", stat.gid().to_string(), gid.to_string())),
-            mode.map(|mode| ("mode", format!("\"{:04o}\"", stat.mode()), format!("\"{mode:04o}\""))),
-            uid.map(|uid| ("owner", stat.uid().to_string(), uid.to_string())),
-        ];
-        let path = format!("{:?}", path.display().to_string());
-        let text = |after: bool| {
-            let mut lines: Vec<String> =
-                entries.iter().flatten().map(|(name, old, new)| format!("    \"{name}\": {}", if after { new } else { old })).collect();
-            lines.push(format!("    \"path\": {path}"));
-            format!("{{\n{}\n}}\n", lines.join(",\n"))
+        let entries: Vec<(&str, Value, Value)> = [
+            gid.map(|gid| ("group", stat.gid().into(), gid.into())),
+            mode.map(|mode| ("mode", format!("{:04o}", stat.mode()).into(), format!("{mode:04o}").into())),
+            uid.map(|uid| ("owner", stat.uid().into(), uid.into())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        self.state_diff(path, &entries);
+    }
+
+    /// Adds a diff of things beside the content: name, before, after.
+    pub(super) fn state_diff(&mut self, path: &Path, entries: &[(&str, Value, Value)]) {
+        if !self.diffing() {
+            return;
+        }
+        let text = |side: fn(&(&str, Value, Value)) -> Value| {
+            let path = ("path".to_owned(), Value::from(path.display().to_string()));
+            let mut map: Map = entries.iter().map(|entry| (entry.0.to_owned(), side(entry))).chain([path]).collect();
+            map.sort_keys();
+            indented(&map)
         };
-        self.add_diff(Diff { before: text(false), after: text(true), ..Diff::default() });
+        self.add_diff(Diff { before: text(|entry| entry.1.clone()), after: text(|entry| entry.2.clone()), ..Diff::default() });
     }
 
     fn flags_to_change(&self, path: &Path, flags: &str) -> Result<Option<String>, Failure> {
@@ -115,7 +156,7 @@ impl Machine {
             Some(letters) => (flags.chars().next().unwrap_or('='), letters),
             None => ('=', flags),
         };
-        let has = self.flags(path)?;
+        let has = self.flags(path);
         let right = match operator {
             '+' => letters.chars().all(|letter| has.contains(letter)),
             '-' => !letters.chars().any(|letter| has.contains(letter)),
@@ -125,14 +166,14 @@ impl Machine {
         Ok((!right).then(|| format!("{operator}{letters}")))
     }
 
-    /// The flags of a file as `lsattr` shows them; empty where the file system has none.
-    ///
-    /// # Errors
-    /// When `lsattr` cannot be run.
-    pub fn flags(&self, path: &Path) -> Result<String, Failure> {
-        let done = self.query(&Command::new("lsattr").arg("-d").arg("--").arg(path).plain())?;
-        let text = done.stdout_text();
-        Ok(text.split_whitespace().next().unwrap_or_default().replace('-', ""))
+    /// The flags of a file or directory as `lsattr` shows them; empty where the file system has none.
+    pub fn flags(&self, path: &Path) -> String {
+        // A device must not be opened just to look at it.
+        let plain = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir());
+        let Some(flags) = plain.then(|| File::open(path).ok().and_then(|file| ioctl_getflags(file).ok())).flatten() else {
+            return String::new();
+        };
+        FLAGS.iter().filter(|(bit, _)| flags.bits() & bit != 0).map(|(_, letter)| letter).collect()
     }
 
     fn chattr(&mut self, path: &Path, flags: &str) -> Result<(), Failure> {
@@ -142,6 +183,15 @@ impl Machine {
         }
         Err(Failure::new(format!("cannot set the attributes {flags} of {}: {}", path.display(), done.stderr_text().trim())))
     }
+}
+
+/// JSON with an indent of four, as Ansible shows such a diff.
+fn indented(map: &Map) -> String {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(b"    "));
+    // Text, numbers and lists of them: nothing that JSON could refuse.
+    let _ = map.serialize(&mut serializer);
+    String::from_utf8_lossy(&out).into_owned() + "\n"
 }
 
 fn sorted(text: &str) -> Vec<char> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::look::{Algorithm, checksum_of};
 use crate::wire::Digest;
 
 /// What a file is to contain.
@@ -132,6 +133,14 @@ impl Content {
             Self::File { digest: Some(digest), .. } => Ok(*digest),
             other => Digest::of_reader(&mut other.open()?),
         }
+    }
+
+    /// Its checksum, in hexadecimal. MD5 is not to be had here.
+    ///
+    /// # Errors
+    /// When the spool file cannot be read.
+    pub fn checksum(&self, algorithm: Algorithm) -> io::Result<String> {
+        checksum_of(self.open()?, algorithm)
     }
 
     /// Writes it to `out`.

@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
-use super::owner::User;
-use super::{Machine, failed};
+use super::owner::{Group, User};
+use super::{Content, Machine, failed};
 use crate::choice;
-use crate::wire::Failure;
+use crate::wire::{Failure, Map};
 
 /// What a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,16 @@ impl Stat {
     /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
         self.kind == FileKind::File
+    }
+
+    /// What Ansible calls it: `file`, `hard` (a file with several names), `directory` or `link`.
+    pub fn state(&self) -> &'static str {
+        match self.kind {
+            FileKind::Directory => "directory",
+            FileKind::Link => "link",
+            FileKind::File | FileKind::Special if self.meta.nlink() > 1 => "hard",
+            FileKind::File | FileKind::Special => "file",
+        }
     }
 
     /// Whether it is a symbolic link (only when it was not followed).
@@ -123,6 +133,14 @@ impl Machine {
         }
     }
 
+    /// The content of a file, to be written elsewhere without reading it into memory.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn content_of(&self, path: &Path) -> Result<Content, Failure> {
+        Content::of_file(path).map_err(|error| failed("read", path, &error))
+    }
+
     /// The content of a text file; bytes that are not UTF-8 become `U+FFFD`. `None` when there is none.
     ///
     /// # Errors
@@ -154,6 +172,21 @@ impl Machine {
     /// The path with every link in it resolved; what does not exist stays as it is written.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         resolve(path)
+    }
+
+    /// What Ansible adds to the result of every module that has a `path` or `dest`: owner, mode, size and so on.
+    pub fn describe(&self, path: &Path) -> Map {
+        let mut facts = Map::new();
+        let Ok(Some(stat)) = stat(path, false) else { return facts };
+        let text = |name: Option<String>, number: u32| name.unwrap_or_else(|| number.to_string());
+        facts.insert("uid".into(), stat.uid().into());
+        facts.insert("gid".into(), stat.gid().into());
+        facts.insert("owner".into(), text(User::numbered(stat.uid()).map(|user| user.name), stat.uid()).into());
+        facts.insert("group".into(), text(Group::numbered(stat.gid()).map(|group| group.name), stat.gid()).into());
+        facts.insert("mode".into(), format!("{:04o}", stat.mode()).into());
+        facts.insert("size".into(), stat.meta.len().into());
+        facts.insert("state".into(), stat.state().into());
+        facts
     }
 
     /// The checksum of a file, in hexadecimal.
@@ -195,9 +228,10 @@ pub(super) fn absent(error: &io::Error) -> bool {
 }
 
 /// The checksum of what `input` gives, in hexadecimal.
-fn checksum_of(input: impl Read, algorithm: Algorithm) -> io::Result<String> {
+pub(super) fn checksum_of(input: impl Read, algorithm: Algorithm) -> io::Result<String> {
     match algorithm {
-        Algorithm::Sha1 | Algorithm::Md5 => hash(Sha1::new(), input),
+        Algorithm::Md5 => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        Algorithm::Sha1 => hash(Sha1::new(), input),
         Algorithm::Sha224 => hash(Sha224::new(), input),
         Algorithm::Sha256 => hash(Sha256::new(), input),
         Algorithm::Sha384 => hash(Sha384::new(), input),

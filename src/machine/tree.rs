@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::journal::Intent;
 use super::write::Temporary;
-use super::{Attributes, FileKind, Machine, failed};
+use super::{Attributes, FileKind, Machine, Stat, failed};
 use crate::wire::Failure;
 
 impl Machine {
@@ -22,6 +22,7 @@ impl Machine {
             Some(_) => return Err(Failure::new(format!("{} already exists and is not a directory", path.display()))),
             None => {}
         }
+        self.state_diff(path, &[("state", "absent".into(), "directory".into())]);
         self.changed = true;
         if self.checking() {
             return Ok(true);
@@ -40,7 +41,7 @@ impl Machine {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
                 Err(error) => return Err(failed("make the directory", directory, &error)),
             }
-            self.attributes(directory, wanted)?;
+            self.dress(directory, wanted, false)?;
         }
         Ok(true)
     }
@@ -53,7 +54,7 @@ impl Machine {
         if fs::read_link(path).is_ok_and(|there| there == target) {
             return Ok(false);
         }
-        self.place_link(path, |temporary| symlink(target, temporary))
+        self.place_link(path, "link", |temporary| symlink(target, temporary))
     }
 
     /// Makes `path` a second name of the file `target`, replacing a file or link that is there.
@@ -66,14 +67,15 @@ impl Machine {
         if identity(path).is_some() && identity(path) == identity(target) {
             return Ok(false);
         }
-        self.place_link(path, |temporary| fs::hard_link(target, temporary))
+        self.place_link(path, "hard", |temporary| fs::hard_link(target, temporary))
     }
 
-    fn place_link(&mut self, path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<bool, Failure> {
+    fn place_link(&mut self, path: &Path, state: &str, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<bool, Failure> {
         let old = self.stat(path, false)?;
-        if old.as_ref().is_some_and(super::Stat::is_dir) {
+        if old.as_ref().is_some_and(Stat::is_dir) {
             return Err(Failure::new(format!("cannot make the link {}: there is a directory", path.display())));
         }
+        self.state_diff(path, &[("state", old.as_ref().map_or("absent", Stat::state).into(), state.into())]);
         self.changed = true;
         if self.checking() {
             return Ok(true);
@@ -97,6 +99,7 @@ impl Machine {
     /// The system's.
     pub fn remove(&mut self, path: &Path) -> Result<bool, Failure> {
         let Some(stat) = self.stat(path, false)? else { return Ok(false) };
+        self.state_diff(path, &[("state", stat.state().into(), "absent".into())]);
         self.changed = true;
         if self.checking() {
             return Ok(true);

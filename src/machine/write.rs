@@ -89,7 +89,7 @@ impl Machine {
         }
         self.put(temporary, path, content, old.as_ref(), mode, options.unsafe_writes)?;
         // The attributes of the new file are part of this one effect: its undo brings back the whole old file.
-        self.attributes(path, &options.attributes)?;
+        self.dress(path, &options.attributes, file.is_some())?;
         Ok(written)
     }
 

@@ -136,11 +136,15 @@ macro_rules! modules {
 // One line each: two people adding modules then do not collide.
 modules! {
     command::CommandModule as "command",
+    copy::Copy as "copy",
+    file::File as "file",
     ledger::Ledger as "ledger",
     lock::Lock as "lock",
     ping::Ping as "ping",
     shell::Shell as "shell",
+    slurp::Slurp as "slurp",
     stat::StatModule as "stat",
+    template::Template as "template",
 }
 
 /// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).

@@ -2,14 +2,19 @@
 //!
 //! Everything that may hold a template is still a [`Node`](crate::text::Node); `plan` compiles it.
 
+mod args;
 pub mod inventory;
 mod keyword;
+mod loader;
 mod playbook;
+mod reader;
 mod role;
+mod split;
 mod task;
 
 pub use inventory::{Group, Host, Inventory};
-pub use keyword::{Keyword, KeywordSpec, Keywords, Level};
+pub use keyword::{Keyword, KeywordSpec, Keywords, Level, Shape};
+pub use loader::{Loader, Variables};
 pub use playbook::{Entry, Import, Play, Playbook, Prompt};
-pub use role::{Role, RoleRef};
+pub use role::{Role, RoleRef, RoleSource};
 pub use task::{Action, Args, Block, Item, Task};

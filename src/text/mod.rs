@@ -12,7 +12,7 @@ pub mod vault;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, did_you_mean};
-pub use source::{Position, Source, SourceId, Sources, Span, Spanned};
+pub use source::{Position, Source, SourceId, Sources, Span, Spanned, files_below};
 pub use vault::{Vault, VaultError};
 
 /// A YAML value (or a value of an INI inventory) and where it was written.

@@ -59,6 +59,8 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// All of it.
     pub text: String,
+    /// It was encrypted: nothing of it may be shown.
+    pub secret: bool,
 }
 
 /// A place as people and editors count: from one, in characters.
@@ -79,7 +81,7 @@ pub struct Sources(Arc<RwLock<Vec<Arc<Source>>>>);
 impl Sources {
     /// Keeps `text` under `name`.
     pub fn add(&self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
-        self.push(Source { name: name.into(), path: None, text: text.into() })
+        self.push(Source { name: name.into(), path: None, text: text.into(), secret: false })
     }
 
     /// Reads the file `path` and keeps it under its path.
@@ -101,7 +103,12 @@ impl Sources {
 
     /// Keeps `text` as the content of the file `path` (decrypted, for instance).
     pub fn add_file(&self, path: &Path, text: impl Into<String>) -> SourceId {
-        self.push(Source { name: path.display().to_string(), path: Some(path.to_owned()), text: text.into() })
+        self.push(Source { name: path.display().to_string(), path: Some(path.to_owned()), text: text.into(), secret: false })
+    }
+
+    /// Keeps `text` as the opened content of the encrypted file `path`.
+    pub fn add_secret(&self, path: &Path, text: impl Into<String>) -> SourceId {
+        self.push(Source { name: path.display().to_string(), path: Some(path.to_owned()), text: text.into(), secret: true })
     }
 
     /// The source `id`.
@@ -110,7 +117,7 @@ impl Sources {
         sources
             .get(id.0 as usize)
             .cloned()
-            .unwrap_or_else(|| Arc::new(Source { name: "<unknown>".into(), path: None, text: String::new() }))
+            .unwrap_or_else(|| Arc::new(Source { name: "<unknown>".into(), path: None, text: String::new(), secret: false }))
     }
 
     /// Where `span` starts, in people's terms.
@@ -135,4 +142,20 @@ impl Sources {
         sources.push(Arc::new(source));
         SourceId(u32::try_from(sources.len() - 1).unwrap_or(u32::MAX))
     }
+}
+
+/// The files of variables below `directory`, in the order in which Ansible reads them; hidden ones and backups are left out.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    let shown = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !name.starts_with('.') && !name.ends_with('~')
+    };
+    let is_vars = |path: &Path| path.extension().is_none_or(|extension| ["yml", "yaml", "json"].iter().any(|known| extension == *known));
+    entries
+        .into_iter()
+        .filter(shown)
+        .flat_map(|path| if path.is_dir() { files_below(&path) } else { Vec::from_iter(is_vars(&path).then_some(path)) })
+        .collect()
 }

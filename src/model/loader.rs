@@ -1,0 +1,113 @@
+//! [`Loader`]: files become playbooks, tasks, variables and roles.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Item, Level, Playbook, playbook, reader, task};
+use crate::text::vault::{self, Vault};
+use crate::text::{Diagnostic, Diagnostics, Node, SourceId, Sources, Span, Spanned, yaml};
+
+/// Reads files of a playbook. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    sources: Sources,
+    vault: Arc<Vault>,
+}
+
+/// Variables in the order written.
+pub type Variables = Vec<(Spanned<String>, Node)>;
+
+impl Loader {
+    /// Keeps what it reads in `sources`; opens encrypted files with `vault`.
+    pub fn new(sources: Sources, vault: Arc<Vault>) -> Self {
+        Self { sources, vault }
+    }
+
+    /// Every text read so far.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Reads a playbook: all of it that can be used, with every mistake in `diags`. `None` when the file cannot be read at all.
+    pub fn playbook(&self, path: &Path, diags: &mut Diagnostics) -> Option<Playbook> {
+        let id = self.read(path, "the playbook", None, diags)?;
+        let Some(node) = self.parse(id, diags) else {
+            if !diags.has_errors() {
+                let message = format!("the playbook `{}` is empty", path.display());
+                diags.push(Diagnostic::error("empty-playbook", message).at(Span::new(id, 0, 0), ""));
+            }
+            return None;
+        };
+        Some(Playbook { path: path.to_owned(), entries: playbook::entries(&node, &self.sources, diags) })
+    }
+
+    /// Reads a file of tasks (`Level::Task`) or handlers (`Level::Handler`). `wanted_at` is where the file is named, if it is named anywhere.
+    pub fn tasks(&self, path: &Path, level: Level, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Vec<Item> {
+        let Some(id) = self.read(path, "the file of tasks", wanted_at, diags) else { return Vec::new() };
+        self.parse(id, diags).map_or_else(Vec::new, |node| task::items(&node, level, &self.sources, diags))
+    }
+
+    /// Reads tasks out of a value that is already there.
+    pub fn tasks_of(&self, node: &Node, level: Level, diags: &mut Diagnostics) -> Vec<Item> {
+        task::items(node, level, &self.sources, diags)
+    }
+
+    /// Reads a file of variables, YAML or JSON, encrypted or not.
+    pub fn vars_file(&self, path: &Path, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Variables {
+        let node = self.read(path, "the file of variables", wanted_at, diags).and_then(|id| self.parse(id, diags));
+        let Some(node) = node else { return Vec::new() };
+        reader::variables(&node, "a file of variables", diags).unwrap_or_default()
+    }
+
+    /// Reads any YAML file as one value.
+    pub(super) fn value(&self, path: &Path, diags: &mut Diagnostics) -> Option<Node> {
+        self.read(path, "the file", None, diags).and_then(|id| self.parse(id, diags))
+    }
+
+    fn parse(&self, id: SourceId, diags: &mut Diagnostics) -> Option<Node> {
+        yaml::parse_one(&self.sources, id, diags)
+    }
+
+    /// The file as text, opened if it is an envelope.
+    fn read(&self, path: &Path, what: &str, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Option<SourceId> {
+        let fail = |code: &str, message: String| {
+            let diagnostic = Diagnostic::error(code, message);
+            match wanted_at {
+                Some(span) => diagnostic.at(span, "wanted here"),
+                None => diagnostic,
+            }
+        };
+        let id = match self.sources.read(path) {
+            Ok(id) => id,
+            Err(error) => {
+                let reason = match error.kind() {
+                    std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+                    std::io::ErrorKind::InvalidData => format!("it is no UTF-8 text: {error}"),
+                    _ => error.to_string(),
+                };
+                diags.push(fail("unreadable", format!("cannot read {what} `{}`: {reason}", path.display())));
+                return None;
+            }
+        };
+        let source = self.sources.get(id);
+        if !vault::is_sealed(&source.text) {
+            return Some(id);
+        }
+        let opened = self.vault.open(&source.text).map_err(|error| error.to_string());
+        match opened.and_then(|plain| String::from_utf8(plain).map_err(|_| "what it holds is no UTF-8 text".to_owned())) {
+            Ok(plain) => Some(self.sources.add_secret(path, plain)),
+            Err(reason) => {
+                diags.push(fail("vault", format!("cannot open the encrypted file `{}`: {reason}", path.display())));
+                None
+            }
+        }
+    }
+}
+
+/// The first of `stem.yml`, `stem.yaml`, `stem.json` and `stem` in `directory` that is a file.
+pub(super) fn find_file(directory: &Path, stem: &str) -> Option<PathBuf> {
+    ["yml", "yaml", "json", ""].iter().find_map(|extension| {
+        let name = if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
+        Some(directory.join(name)).filter(|path| path.is_file())
+    })
+}

@@ -4,7 +4,7 @@
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
 mod clock;
-mod glob;
+pub(crate) mod glob;
 mod invocation;
 mod params;
 mod words;

@@ -16,6 +16,9 @@ pub enum SectionKind {
     Vars,
 }
 
+/// Variables, as they stand there.
+type Vars = Vec<(Spanned<String>, Node)>;
+
 /// A section and its lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
@@ -24,11 +27,11 @@ pub struct Section {
     /// What its lines are.
     pub kind: SectionKind,
     /// Lines of a `Hosts` section: a name (still with its ranges and port) and variables.
-    pub hosts: Vec<(Spanned<String>, Vec<(Spanned<String>, Node)>)>,
+    pub hosts: Vec<(Spanned<String>, Vars)>,
     /// Lines of a `Children` section.
     pub children: Vec<Spanned<String>>,
     /// Lines of a `Vars` section.
-    pub vars: Vec<(Spanned<String>, Node)>,
+    pub vars: Vars,
 }
 
 impl Section {
@@ -83,7 +86,7 @@ struct Line<'a> {
     text: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl Line<'_> {
     fn trimmed(self) -> Self {
         let text = self.text.trim_start_matches('\u{feff}').trim_start();
         Self { start: self.start + self.text.len() - text.len(), text: text.trim_end(), ..self }
@@ -180,7 +183,7 @@ impl<'a> Line<'a> {
         Ok((self.part(0, name.len()).trimmed().spanned(), value_of(value.text, value.span())))
     }
 
-    fn host(self) -> Result<(Spanned<String>, Vec<(Spanned<String>, Node)>), Diagnostic> {
+    fn host(self) -> Result<(Spanned<String>, Vars), Diagnostic> {
         let mut words = self.words()?.into_iter();
         let Some(name) = words.next() else { return Err(self.error("expected a host", "")) };
         let mut vars = Vec::new();

@@ -223,7 +223,9 @@ impl Keys {
         pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, ROUNDS, &mut *derived);
         let mut keys = Self { cipher: [0; 32], hmac: [0; 32], counter: [0; BLOCK] };
         let parts = keys.cipher.iter_mut().chain(&mut keys.hmac).chain(&mut keys.counter);
-        parts.zip(derived.iter()).for_each(|(byte, made)| *byte = *made);
+        for (byte, made) in parts.zip(derived.iter()) {
+            *byte = *made;
+        }
         keys
     }
 
@@ -290,7 +292,9 @@ mod tests {
 
     fn vault(passwords: &[(&str, &str)]) -> Vault {
         let mut vault = Vault::default();
-        passwords.iter().for_each(|(id, password)| vault.add(*id, *password));
+        for (id, password) in passwords {
+            vault.add(*id, *password);
+        }
         vault
     }
 

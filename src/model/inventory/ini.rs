@@ -15,7 +15,7 @@ pub(super) fn read(inventory: &mut Inventory, reading: &Reading<'_>, source: Sou
     let mut pending: HashMap<String, (Span, &'static str)> = HashMap::new();
     for section in &mut sections {
         if section.group.value.is_empty() {
-            section.group.value = super::UNGROUPED.to_owned();
+            super::UNGROUPED.clone_into(&mut section.group.value);
         } else {
             section.group = reading.group_name(&section.group);
         }

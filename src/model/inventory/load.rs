@@ -173,7 +173,9 @@ impl Inventory {
                 if let Some(before) = before.filter(|_| found.has_errors()) {
                     *self = before;
                 }
-                found.into_vec().into_iter().for_each(|diagnostic| finding(reading, diagnostic, diags));
+                for diagnostic in found.into_vec() {
+                    finding(reading, diagnostic, diags);
+                }
             }
         }
     }

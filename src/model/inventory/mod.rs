@@ -275,16 +275,22 @@ impl Inventory {
             if let Some(group) = self.groups.get_mut(name) {
                 group.depth = depth;
             }
-            children.iter().for_each(|child| self.deepen(child));
+            for child in &children {
+                self.deepen(child);
+            }
         }
     }
 
     /// Puts every group without a parent into `all`, and every host without a group into `ungrouped`.
     fn settle(&mut self) {
         let groups: Vec<_> = self.groups.keys().cloned().collect();
-        groups.iter().for_each(|group| self.settle_group(group));
+        for group in &groups {
+            self.settle_group(group);
+        }
         let hosts: Vec<_> = self.hosts.keys().cloned().collect();
-        hosts.iter().for_each(|host| self.regroup(host));
+        for host in &hosts {
+            self.regroup(host);
+        }
     }
 
     fn settle_group(&mut self, name: &str) {

@@ -74,16 +74,17 @@ fn names(pattern: &str) -> Result<Vec<String>, Problem> {
         names = names.iter().flat_map(|name| parts.iter().map(move |part| format!("{name}{head}{part}"))).collect();
         rest = tail;
     }
-    names.iter_mut().for_each(|name| name.push_str(rest));
+    for name in &mut names {
+        name.push_str(rest);
+    }
     Ok(names)
 }
 
 /// The parts that one range stands for. Both bounds belong to it.
 fn steps(range: &str) -> Result<Vec<String>, Problem> {
     let mut bounds = range.split(':');
-    let (start, end, step) = match (bounds.next(), bounds.next(), bounds.next(), bounds.next()) {
-        (Some(start), Some(end), step, None) => (start, end, step),
-        _ => return Err(Problem(format!("expected a range, found `[{range}]`"), "write `[first:last]` or `[first:last:step]`")),
+    let (Some(start), Some(end), step, None) = (bounds.next(), bounds.next(), bounds.next(), bounds.next()) else {
+        return Err(Problem(format!("expected a range, found `[{range}]`"), "write `[first:last]` or `[first:last:step]`"));
     };
     let start = if start.is_empty() { "0" } else { start };
     if end.is_empty() {

@@ -68,35 +68,50 @@ fn add_group(
     hosts: &mut Vec<String>,
     diags: &mut Diagnostics,
 ) {
-    let mut add = |inventory: &mut Inventory, host: &str, vars: Vars| {
-        inventory.bring(&Spanned::new(host.to_owned(), group.span), script.brought, vars);
-        inventory.put(host, &group.value);
-        hosts.push(host.to_owned());
-    };
     let known = ["hosts", "vars", "children"].iter().any(|key| body.get(key).is_some());
-    match &body.kind {
-        NodeKind::Seq(_) => names(body, "hosts", &group.value, script, diags).iter().for_each(|host| add(inventory, host, Vec::new())),
-        NodeKind::Map(entries) if entries.is_empty() => {}
+    let members: Vec<(String, Vars)> = match &body.kind {
+        NodeKind::Seq(_) => without_vars(names(body, "hosts", &group.value, script, diags)),
+        NodeKind::Map(entries) if entries.is_empty() => Vec::new(),
         // An object without any of the three keys is a host with variables: the oldest form of all.
-        NodeKind::Map(_) if !known => add(inventory, &group.value.clone(), entries(body).map(owned).collect()),
+        NodeKind::Map(_) if !known => vec![(group.value.clone(), entries(body).map(owned).collect())],
         NodeKind::Map(_) => {
-            if let Some(listed) = body.get("hosts") {
-                names(listed, "hosts", &group.value, script, diags).iter().for_each(|host| add(inventory, host, Vec::new()));
-            }
-            if let Some(vars) = body.get("vars") {
-                inventory.set_group_vars(&group.value, entries(vars).map(owned).collect());
-            }
-            if let Some(children) = body.get("children") {
-                for child in names(children, "children", &group.value, script, diags) {
-                    let child = reading.group_name(&Spanned::new(child, group.span));
-                    inventory.group_entry(&child);
-                    if let Err(cycle) = inventory.nest(&group.value, &child.value) {
-                        diags.push(cycle.diagnostic(&group.value, group.span));
-                    }
-                }
-            }
+            add_vars_and_children(inventory, reading, group, body, script, diags);
+            body.get("hosts").map(|hosts| without_vars(names(hosts, "hosts", &group.value, script, diags))).unwrap_or_default()
         }
-        _ => diags.push(wrong_kind(script.path, &format!("group `{}`", group.value), "an object or a list of hosts", body)),
+        _ => {
+            diags.push(wrong_kind(script.path, &format!("group `{}`", group.value), "an object or a list of hosts", body));
+            return;
+        }
+    };
+    for (host, vars) in members {
+        inventory.bring(&Spanned::new(host.clone(), group.span), script.brought, vars);
+        inventory.put(&host, &group.value);
+        hosts.push(host);
+    }
+}
+
+fn without_vars(names: Vec<String>) -> Vec<(String, Vars)> {
+    names.into_iter().map(|name| (name, Vars::new())).collect()
+}
+
+fn add_vars_and_children(
+    inventory: &mut Inventory,
+    reading: &Reading<'_>,
+    group: &Spanned<String>,
+    body: &Node,
+    script: &Script<'_>,
+    diags: &mut Diagnostics,
+) {
+    if let Some(vars) = body.get("vars") {
+        inventory.set_group_vars(&group.value, entries(vars).map(owned).collect());
+    }
+    let children = body.get("children").map(|children| names(children, "children", &group.value, script, diags));
+    for child in children.unwrap_or_default() {
+        let child = reading.group_name(&Spanned::new(child, group.span));
+        inventory.group_entry(&child);
+        if let Err(cycle) = inventory.nest(&group.value, &child.value) {
+            diags.push(cycle.diagnostic(&group.value, group.span));
+        }
     }
 }
 

@@ -79,8 +79,16 @@ impl Reader<'_, '_> {
                 let vars = entries.into_iter().filter_map(|(name, value)| variable(name, value, self.diags)).collect();
                 self.inventory.set_group_vars(&group.value, vars);
             }
-            "children" => entries.into_iter().for_each(|(name, body)| self.child(group, name, body)),
-            _ => entries.into_iter().for_each(|(name, body)| self.host(group, name, body)),
+            "children" => {
+                for (name, body) in entries {
+                    self.child(group, name, body);
+                }
+            }
+            _ => {
+                for (name, body) in entries {
+                    self.host(group, name, body);
+                }
+            }
         }
     }
 

@@ -1,0 +1,115 @@
+//! The runner gate: which of the configured machines is fit to deploy from, as Prometheus sees it.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use ureq::http::Method;
+
+use super::config::{PrometheusSettings, RunnerSettings};
+use super::http::{Ask, encode};
+
+/// What Prometheus says of a runner. No data is not health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fitness {
+    /// Online, with room for a deployment.
+    Healthy,
+    /// Not, and why.
+    Unhealthy(String),
+    /// Nobody knows, and why.
+    NoData(String),
+}
+
+/// The choice among runners.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Where it stands in the configuration; `None` when none is fit.
+    pub chosen: Option<usize>,
+    /// What each that was asked said, in order.
+    pub answers: Vec<(String, Fitness)>,
+}
+
+impl Choice {
+    /// What was asked and answered, in one line.
+    pub fn describe(&self) -> String {
+        let answer = |(name, fitness): &(String, Fitness)| match fitness {
+            Fitness::Healthy => format!("{name} is healthy"),
+            Fitness::Unhealthy(why) => format!("{name} is unhealthy: {why}"),
+            Fitness::NoData(why) => format!("{name} is unknown: {why}"),
+        };
+        self.answers.iter().map(answer).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Asks for the runners in their order, until one is fit.
+pub async fn choose(runners: &[RunnerSettings], prometheus: &PrometheusSettings, environment: &str) -> Choice {
+    let mut answers = Vec::new();
+    for (index, runner) in runners.iter().enumerate() {
+        let fitness = gate(prometheus, environment, runner.label.as_deref().unwrap_or(&runner.name)).await;
+        let healthy = fitness == Fitness::Healthy;
+        answers.push((runner.name.clone(), fitness));
+        if healthy {
+            return Choice { chosen: Some(index), answers };
+        }
+    }
+    Choice { chosen: None, answers }
+}
+
+/// Asks for one runner: its status must be 1, its load and its memory below the limits.
+pub async fn gate(prometheus: &PrometheusSettings, environment: &str, runner: &str) -> Fitness {
+    let fill = |query: &str| query.replace("{environment}", environment).replace("{runner}", runner);
+    let (status, cpu, memory) = tokio::join!(
+        instant(prometheus, fill(&prometheus.status)),
+        instant(prometheus, fill(&prometheus.cpu)),
+        instant(prometheus, fill(&prometheus.memory)),
+    );
+    let limit = |limit: u64| u32::try_from(limit).map_or(f64::INFINITY, f64::from);
+    let rules: [(&str, Result<f64, String>, &dyn Fn(f64) -> Option<String>); 3] = [
+        ("status", status, &|value| (value < 1.0 || value > 1.0).then(|| format!("its status is {value}, not 1"))),
+        ("processor load", cpu, &|value| {
+            let healthy = value < limit(prometheus.cpu_limit);
+            (!healthy).then(|| format!("its processor load is {value:.0} %, the limit {} %", prometheus.cpu_limit))
+        }),
+        ("memory", memory, &|value| {
+            let healthy = value < limit(prometheus.memory_limit);
+            (!healthy).then(|| format!("its memory is {value:.0} % used, the limit {} %", prometheus.memory_limit))
+        }),
+    ];
+    let mut unknown = None;
+    for (what, value, judge) in rules {
+        match value {
+            // A NaN is below no limit, and equal to nothing.
+            Ok(value) => match judge(value) {
+                Some(why) => return Fitness::Unhealthy(why),
+                None if value.is_nan() => unknown = unknown.or_else(|| Some(format!("its {what} is not a number"))),
+                None => {}
+            },
+            Err(why) => unknown = unknown.or_else(|| Some(format!("{what}: {why}"))),
+        }
+    }
+    unknown.map_or(Fitness::Healthy, Fitness::NoData)
+}
+
+/// The one value of an instant query.
+async fn instant(prometheus: &PrometheusSettings, query: String) -> Result<f64, String> {
+    let url = format!("{}/api/v1/query?query={}", prometheus.url.trim_end_matches('/'), encode(&query));
+    let ask = Ask::new(Method::GET, url, Duration::from_secs(prometheus.timeout)).header("Accept", "application/json");
+    let answer = ask.send().await.map_err(|error| format!("Prometheus: {error}"))?;
+    let body: Json = serde_json::from_str(&answer.body).map_err(|_| format!("Prometheus: {}", answer.describe()))?;
+    if body.get("status").and_then(Json::as_str) != Some("success") {
+        let error = body.get("error").and_then(Json::as_str).map_or_else(|| answer.describe(), str::to_owned);
+        return Err(format!("Prometheus refuses `{query}`: {error}"));
+    }
+    let values: Vec<f64> = body
+        .pointer("/data/result")
+        .and_then(Json::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|series| series.pointer("/value/1").and_then(Json::as_str)?.parse().ok())
+        .collect();
+    match values.as_slice() {
+        [value] => Ok(*value),
+        [] => Err(format!("no data for `{query}`")),
+        _ => Err(format!("`{query}` gives {} series, expected one", values.len())),
+    }
+}

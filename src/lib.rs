@@ -31,4 +31,7 @@ pub mod ssh;
 pub mod deploy;
 
 #[cfg(feature = "controller")]
+pub mod report;
+
+#[cfg(feature = "controller")]
 pub mod cli;

@@ -221,6 +221,8 @@ pub struct TaskInfo {
     pub id: u64,
     /// `role : name`, templated as far as it can be without a host.
     pub name: String,
+    /// The role it belongs to, as it stands in front of the name.
+    pub role: Option<String>,
     /// The module as written.
     pub module: String,
     /// Where it was written.
@@ -235,6 +237,14 @@ pub struct TaskInfo {
     pub section: Option<String>,
     /// Its name and parameters stay secret.
     pub no_log: bool,
+}
+
+impl TaskInfo {
+    /// The name without the role, unless the task has no other.
+    pub fn short_name(&self) -> &str {
+        let prefix = self.role.as_deref().and_then(|role| self.name.strip_prefix(role)?.strip_prefix(" : "));
+        prefix.filter(|name| *name != self.module).unwrap_or(&self.name)
+    }
 }
 
 /// What a task came to on a host.

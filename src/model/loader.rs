@@ -64,6 +64,11 @@ impl Loader {
         self.read(path, "the file", None, diags).and_then(|id| self.parse(id, diags))
     }
 
+    /// The file as text, opened if it is encrypted.
+    pub(super) fn text(&self, path: &Path, what: &str, diags: &mut Diagnostics) -> Option<SourceId> {
+        self.read(path, what, None, diags)
+    }
+
     fn parse(&self, id: SourceId, diags: &mut Diagnostics) -> Option<Node> {
         yaml::parse_one(&self.sources, id, diags)
     }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, iter};
 
-use super::{ALL, Host, Inventory, Vars, yaml};
+use super::{ALL, Host, Inventory, Variables};
+use crate::model::Loader;
+use crate::text::Diagnostics;
 use crate::text::folder::{self, Kind};
-use crate::text::vault::is_sealed;
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Vault, yaml as yaml_text};
 
 /// Where variables of a host were written, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,15 +39,14 @@ pub struct VarsFrom {
     /// The group or host they were written for.
     pub owner: String,
     /// The variables, shared by all hosts that have them.
-    pub vars: Arc<Vars>,
+    pub vars: Arc<Variables>,
 }
 
 /// A folder with `group_vars` and `host_vars` in it. A file is read when somebody asks for its group or host, and once.
 ///
 /// That is not only cheap: a run on staging needs no password for what is encrypted for production.
 pub struct VarsDir {
-    sources: Sources,
-    vault: Arc<Vault>,
+    loader: Loader,
     groups: HashMap<String, Written>,
     hosts: HashMap<String, Written>,
 }
@@ -62,31 +61,31 @@ impl fmt::Debug for VarsDir {
 #[derive(Debug, Default)]
 struct Written {
     files: Vec<PathBuf>,
-    vars: OnceLock<Arc<Vars>>,
+    vars: OnceLock<Arc<Variables>>,
 }
 
 impl VarsDir {
     /// Looks which groups and hosts have files in `folder`; reads none of them.
-    pub fn open(sources: &Sources, vault: &Arc<Vault>, folder: &Path) -> Self {
+    pub fn open(loader: &Loader, folder: &Path) -> Self {
         let written = |name| written(&folder.join(name));
-        Self { sources: sources.clone(), vault: Arc::clone(vault), groups: written("group_vars"), hosts: written("host_vars") }
+        Self { loader: loader.clone(), groups: written("group_vars"), hosts: written("host_vars") }
     }
 
     /// What is written for a group.
-    pub fn group(&self, name: &str, diags: &mut Diagnostics) -> Option<Arc<Vars>> {
+    pub fn group(&self, name: &str, diags: &mut Diagnostics) -> Option<Arc<Variables>> {
         self.read(self.groups.get(name)?, diags)
     }
 
     /// What is written for a host.
-    pub fn host(&self, name: &str, diags: &mut Diagnostics) -> Option<Arc<Vars>> {
+    pub fn host(&self, name: &str, diags: &mut Diagnostics) -> Option<Arc<Variables>> {
         self.read(self.hosts.get(name)?, diags)
     }
 
-    fn read(&self, written: &Written, diags: &mut Diagnostics) -> Option<Arc<Vars>> {
+    fn read(&self, written: &Written, diags: &mut Diagnostics) -> Option<Arc<Variables>> {
         let read = || {
             let mut vars = Arc::default();
             for file in &written.files {
-                super::set_vars(&mut vars, read_file(&self.sources, &self.vault, file, diags));
+                super::set_vars(&mut vars, self.loader.vars_file(file, None, diags));
             }
             vars
         };
@@ -136,49 +135,6 @@ fn extension(name: &str) -> &str {
     name.rfind('.').filter(|dot| *dot > 0).and_then(|dot| name.get(dot..)).unwrap_or_default()
 }
 
-/// Reads a file of variables, decrypting it if need be.
-fn read_file(sources: &Sources, vault: &Vault, path: &Path, diags: &mut Diagnostics) -> Vars {
-    let Some(source) = read_text(sources, vault, path, diags) else { return Vars::new() };
-    let Some(root) = yaml_text::parse_one(sources, source, diags) else { return Vars::new() };
-    match &root.kind {
-        NodeKind::Map(_) => return yaml::variables(&root, diags),
-        NodeKind::Null => {}
-        _ => diags.push(not_a_mapping(path, &root)),
-    }
-    Vars::new()
-}
-
-fn not_a_mapping(path: &Path, root: &Node) -> Diagnostic {
-    let message = format!("expected a mapping of variables in `{}`, found {}", path.display(), root.describe());
-    Diagnostic::error("vars-type", message).at(root.span, "")
-}
-
-/// Reads a text file, decrypting it if need be.
-pub(super) fn read_text(sources: &Sources, vault: &Vault, path: &Path, diags: &mut Diagnostics) -> Option<SourceId> {
-    let source = match sources.read(path) {
-        Ok(source) => source,
-        Err(error) => {
-            diags.push(Diagnostic::error("unreadable", format!("cannot read `{}`: {error}", path.display())));
-            return None;
-        }
-    };
-    let text = &sources.get(source).text;
-    if !is_sealed(text) {
-        return Some(source);
-    }
-    let opened = vault.open(text).map_err(|error| error.to_string());
-    let plain = opened.and_then(|plain| String::from_utf8(plain).map_err(|_| "what is inside is not UTF-8".to_owned()));
-    match plain {
-        Ok(plain) => Some(sources.add_file(path, plain)),
-        Err(why) => {
-            let end = text.find('\n').unwrap_or(text.len());
-            let error = Diagnostic::error("vault", format!("cannot decrypt `{}`: {why}", path.display())).at(Span::new(source, 0, end), "");
-            diags.push(error.help("give the password with `--vault-id`, `--vault-password-file` or `--ask-vault-pass`"));
-            None
-        }
-    }
-}
-
 impl Inventory {
     /// Everything that inventory sources, `group_vars` and `host_vars` say about a host, from the weakest to the strongest.
     ///
@@ -221,7 +177,7 @@ impl Inventory {
 struct Layers(Vec<VarsFrom>);
 
 impl Layers {
-    fn add(&mut self, origin: Origin, owner: &str, vars: Option<Arc<Vars>>) {
+    fn add(&mut self, origin: Origin, owner: &str, vars: Option<Arc<Variables>>) {
         if let Some(vars) = vars.filter(|vars| !vars.is_empty()) {
             self.0.push(VarsFrom { origin, owner: owner.to_owned(), vars });
         }

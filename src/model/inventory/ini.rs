@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::load::{Brought, Reading};
-use super::{Inventory, Vars, range};
+use super::{Inventory, Variables, range};
 use crate::text::ini::{Section, SectionKind};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Span, Spanned, did_you_mean, ini};
 
 /// Adds what the INI text `source` says.
 pub(super) fn read(inventory: &mut Inventory, reading: &Reading<'_>, source: SourceId, brought: &Brought, diags: &mut Diagnostics) {
-    let mut sections = ini::parse(reading.sources, source, diags);
+    let mut sections = ini::parse(reading.loader.sources(), source, diags);
     let mut defined = Vec::new();
     // Groups that are talked about, until a section of their own or a place among somebody's children defines them.
     let mut pending: HashMap<String, (Span, &'static str)> = HashMap::new();
@@ -71,7 +71,7 @@ fn add_section(
 }
 
 /// Adds the hosts of one name to `group`, all with the same variables.
-pub(super) fn add_hosts(inventory: &mut Inventory, hosts: &range::Expanded, group: &str, vars: &Vars, from: &Spanned<&Brought>) {
+pub(super) fn add_hosts(inventory: &mut Inventory, hosts: &range::Expanded, group: &str, vars: &Variables, from: &Spanned<&Brought>) {
     for name in &hosts.names {
         let port = hosts.port.map(|port| (Spanned::new("ansible_port".to_owned(), from.span), Node::new(NodeKind::Int(port), from.span)));
         inventory.bring(&Spanned::new(name.clone(), from.span), from.value, port.into_iter().chain(vars.iter().cloned()).collect());

@@ -3,10 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::group_vars::{self, VarsDir};
-use super::{ALL, Inventory, Scripts, Vars, ini, range, script, yaml};
+use super::group_vars::VarsDir;
+use super::{ALL, Inventory, Scripts, Variables, ini, range, script, yaml};
+use crate::model::Loader;
 use crate::text::folder::{self, Kind};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Sources, Span, Spanned, Vault, yaml as yaml_text};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Span, Spanned, yaml as yaml_text};
 
 /// What to do about group names with characters that a variable's name may not have: `TRANSFORM_INVALID_GROUP_CHARS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,10 +55,8 @@ impl Default for Options {
 
 /// What reading an inventory needs.
 pub struct Reading<'a> {
-    /// Where the texts are kept.
-    pub sources: &'a Sources,
-    /// Opens what is encrypted.
-    pub vault: &'a Arc<Vault>,
+    /// Reads files, encrypted or not, and keeps their texts.
+    pub loader: &'a Loader,
     /// Runs scripts.
     pub scripts: &'a dyn Scripts,
     /// Reads configurations of plugins such as `constructed`.
@@ -140,11 +139,11 @@ impl Inventory {
 
     /// Remembers the `group_vars` and `host_vars` in `folder`.
     fn beside(&mut self, reading: &Reading<'_>, folder: &Path) {
-        self.beside.push(Arc::new(VarsDir::open(reading.sources, reading.vault, folder)));
+        self.beside.push(Arc::new(VarsDir::open(reading.loader, folder)));
     }
 
     fn read_list(&mut self, reading: &Reading<'_>, list: &str) {
-        let source = reading.sources.add("-i", list);
+        let source = reading.loader.sources().add("-i", list);
         let mut start = 0;
         for part in list.split_inclusive(',') {
             let text = part.trim_end_matches(',').trim();
@@ -158,7 +157,7 @@ impl Inventory {
             let expanded =
                 if reading.options.ranges_in_lists { range::expand(&Spanned::new(text.to_owned(), span)) } else { Ok(single.clone()) };
             let hosts = expanded.unwrap_or(single);
-            ini::add_hosts(self, &hosts, super::UNGROUPED, &Vars::new(), &Spanned::new(&Brought { file: None }, span));
+            ini::add_hosts(self, &hosts, super::UNGROUPED, &Variables::new(), &Spanned::new(&Brought { file: None }, span));
         }
     }
 
@@ -199,11 +198,11 @@ impl Inventory {
 
     fn read_file(&mut self, reading: &Reading<'_>, path: &Path, executable: bool, brought: &Brought, diags: &mut Diagnostics) {
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if executable && reading.sources.starts_with(path, &[b"#!", b"\x7fELF"]) {
+        if executable && reading.loader.sources().starts_with(path, &[b"#!", b"\x7fELF"]) {
             script::read(self, reading, path, brought, diags);
             return;
         }
-        let Some(source) = group_vars::read_text(reading.sources, reading.vault, path, diags) else { return };
+        let Some(source) = reading.loader.text(path, "the inventory", diags) else { return };
         match extension {
             Some("toml") => {
                 let error =
@@ -211,14 +210,14 @@ impl Inventory {
                 diags.push(error.help("write it as YAML: `ansible-inventory --list --yaml` converts it"));
             }
             Some("yml" | "yaml" | "json" | "config") => self.read_yaml(reading, path, source, brought, diags),
-            None if looks_like_yaml(&reading.sources.get(source).text) => self.read_yaml(reading, path, source, brought, diags),
+            None if looks_like_yaml(&reading.loader.sources().get(source).text) => self.read_yaml(reading, path, source, brought, diags),
             _ => ini::read(self, reading, source, brought, diags),
         }
     }
 
     fn read_yaml(&mut self, reading: &Reading<'_>, path: &Path, source: SourceId, brought: &Brought, diags: &mut Diagnostics) {
         let known = diags.iter().count();
-        let Some(root) = yaml_text::parse_one(reading.sources, source, diags).filter(|root| root.kind != NodeKind::Null) else {
+        let Some(root) = yaml_text::parse_one(reading.loader.sources(), source, diags).filter(|root| root.kind != NodeKind::Null) else {
             if diags.iter().count() == known {
                 diags.push(Diagnostic::error("inventory-empty", format!("inventory `{}` is empty", path.display())));
             }
@@ -239,7 +238,7 @@ impl Inventory {
     }
 
     /// Adds a host, or variables to one that is known.
-    pub(super) fn bring(&mut self, name: &Spanned<String>, brought: &Brought, vars: Vars) {
+    pub(super) fn bring(&mut self, name: &Spanned<String>, brought: &Brought, vars: Variables) {
         let host = self.host_entry(name);
         if host.source.is_none() {
             host.source.clone_from(&brought.file);

@@ -20,6 +20,7 @@ pub use group_vars::{Origin, VarsDir, VarsFrom};
 pub use load::{IGNORE_EXTENSIONS, InvalidGroupChars, NoPlugins, Options, Plugins, Reading, sanitized};
 pub use script::{NoScripts, Scripts};
 
+use super::Variables;
 use crate::text::{Node, NodeKind, Span, Spanned};
 
 /// The group of every host.
@@ -28,9 +29,6 @@ pub const ALL: &str = "all";
 pub const UNGROUPED: &str = "ungrouped";
 /// The names that mean the machine rappel runs on, where no inventory says otherwise.
 pub const LOCALHOST: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-
-/// Variables in the order written; each name stands there once.
-pub type Vars = Vec<(Spanned<String>, Node)>;
 
 /// A host.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,7 +42,7 @@ pub struct Host {
     /// The groups it was put into directly.
     pub groups: IndexSet<String>,
     /// Variables written beside its name.
-    pub vars: Arc<Vars>,
+    pub vars: Arc<Variables>,
     /// Nobody wrote it down: `localhost` by default, reached without SSH and not part of `all`.
     pub implicit: bool,
 }
@@ -63,7 +61,7 @@ pub struct Group {
     /// Hosts directly inside it.
     pub hosts: IndexSet<String>,
     /// Variables written for it in an inventory source.
-    pub vars: Arc<Vars>,
+    pub vars: Arc<Variables>,
     /// `ansible_group_priority`: among groups of the same depth, the higher overrides.
     pub priority: i64,
     /// The longest way up to `all`.
@@ -175,7 +173,7 @@ impl Inventory {
     /// Adds a host, or more groups and variables to one that is known: what `add_host` does. Unknown groups are made.
     ///
     /// Returns whether anything is new.
-    pub fn add_host(&mut self, name: &str, groups: &[String], vars: Vars) -> bool {
+    pub fn add_host(&mut self, name: &str, groups: &[String], vars: Variables) -> bool {
         let known = self.hosts.contains_key(name);
         let host = self.host_entry(&Spanned::new(name.to_owned(), Span::default()));
         let before = Arc::clone(&host.vars);
@@ -313,9 +311,9 @@ impl Inventory {
     }
 
     /// Sets variables of a group; `ansible_group_priority` becomes its priority.
-    fn set_group_vars(&mut self, group: &str, vars: Vars) {
+    fn set_group_vars(&mut self, group: &str, vars: Variables) {
         let Some(group) = self.groups.get_mut(group) else { return };
-        let (priorities, vars): (Vars, Vars) = vars.into_iter().partition(|(name, _)| name.value == "ansible_group_priority");
+        let (priorities, vars): (Variables, Variables) = vars.into_iter().partition(|(name, _)| name.value == "ansible_group_priority");
         if let Some(priority) = priorities.iter().rev().find_map(|(_, value)| whole_number(value)) {
             group.priority = priority;
         }
@@ -332,7 +330,7 @@ fn whole_number(node: &Node) -> Option<i64> {
 }
 
 /// Adds `new` to `vars`; a later value replaces an earlier one of the same name.
-fn set_vars(vars: &mut Arc<Vars>, new: Vars) {
+fn set_vars(vars: &mut Arc<Variables>, new: Variables) {
     if new.is_empty() {
         return;
     }

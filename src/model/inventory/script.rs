@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::load::{Brought, Reading};
-use super::{Inventory, Vars};
+use super::{Inventory, Variables};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Span, Spanned};
 
 /// Runs inventory scripts. Starting programs is no business of this layer, so whoever loads an inventory hands this in.
@@ -69,7 +69,7 @@ fn add_group(
     diags: &mut Diagnostics,
 ) {
     let known = ["hosts", "vars", "children"].iter().any(|key| body.get(key).is_some());
-    let members: Vec<(String, Vars)> = match &body.kind {
+    let members: Vec<(String, Variables)> = match &body.kind {
         NodeKind::Seq(_) => without_vars(names(body, "hosts", &group.value, script, diags)),
         NodeKind::Map(entries) if entries.is_empty() => Vec::new(),
         // An object without any of the three keys is a host with variables: the oldest form of all.
@@ -90,8 +90,8 @@ fn add_group(
     }
 }
 
-fn without_vars(names: Vec<String>) -> Vec<(String, Vars)> {
-    names.into_iter().map(|name| (name, Vars::new())).collect()
+fn without_vars(names: Vec<String>) -> Vec<(String, Variables)> {
+    names.into_iter().map(|name| (name, Variables::new())).collect()
 }
 
 fn add_vars_and_children(
@@ -150,7 +150,7 @@ fn output(reading: &Reading<'_>, path: &Path, arguments: &[&str], diags: &mut Di
             return None;
         }
     };
-    let source = reading.sources.add(call.as_str(), text.as_str());
+    let source = reading.loader.sources().add(call.as_str(), text.as_str());
     let span = Span::new(source, 0, 0);
     if text.trim().is_empty() && arguments.contains(&"--host") {
         return Some((Node::new(NodeKind::Map(Vec::new()), span), source));

@@ -1,7 +1,7 @@
 //! YAML and JSON inventories: groups with `hosts`, `children` and `vars`.
 
 use super::load::{Brought, Reading};
-use super::{Inventory, Vars, ini, range};
+use super::{Inventory, Variables, ini, range};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean};
 
 const KEYS: [&str; 3] = ["vars", "children", "hosts"];
@@ -121,7 +121,7 @@ impl Reader<'_, '_> {
 }
 
 /// The entries of a mapping as variables.
-pub(super) fn variables(node: &Node, diags: &mut Diagnostics) -> Vars {
+pub(super) fn variables(node: &Node, diags: &mut Diagnostics) -> Variables {
     match &node.kind {
         NodeKind::Map(entries) => entries.iter().filter_map(|(name, value)| variable(name, value, diags)).collect(),
         _ => Vec::new(),

@@ -34,4 +34,7 @@ pub mod deploy;
 pub mod report;
 
 #[cfg(feature = "controller")]
+pub mod lab;
+
+#[cfg(feature = "controller")]
 pub mod cli;

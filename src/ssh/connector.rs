@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bootstrap::Agents;
-use super::client::Connection;
+use super::config::Files;
+use super::dial::JumpHosts;
+use super::keys::Keys;
+use super::known_hosts::KnownHosts;
 use super::limits::Limits;
 use super::session::AGENT_ARGUMENT;
+use super::settings::World;
 use super::{ConnectError, Endpoint, Secret, Session, privilege};
 
 /// Asks for the passphrase of a key file; `None` when there is nobody to ask.
@@ -28,8 +32,10 @@ pub struct ConnectorOptions {
     pub local_agent: Option<PathBuf>,
     /// `ssh_config(5)` in place of the user's and the system's; `/dev/null` for none.
     pub ssh_config: Option<PathBuf>,
-    /// In place of `~`, for `~/.ssh` and everything in it.
+    /// In place of the user's home directory, for `~/.ssh` and everything in it.
     pub home: Option<PathBuf>,
+    /// The ssh-agent's socket in place of `SSH_AUTH_SOCK`; `none` for no ssh-agent.
+    pub ssh_agent: Option<PathBuf>,
     /// How long connecting and logging in may take when neither endpoint nor configuration say.
     pub connect_timeout: Duration,
     /// Connections that may be set up at once, everywhere.
@@ -52,6 +58,7 @@ impl Default for ConnectorOptions {
             local_agent: None,
             ssh_config: None,
             home: None,
+            ssh_agent: None,
             connect_timeout: Duration::from_secs(10),
             setups: 64,
             handshakes: 8,
@@ -93,18 +100,29 @@ pub(super) struct Shared {
     pub(super) options: ConnectorOptions,
     pub(super) agents: Arc<Agents>,
     pub(super) limits: Limits,
+    pub(super) files: Files,
+    pub(super) world: World,
+    pub(super) keys: Keys,
+    pub(super) known_hosts: Arc<KnownHosts>,
+    pub(super) jump_hosts: JumpHosts,
 }
 
 impl Shared {
     fn new(options: ConnectorOptions) -> Self {
         let agents = Arc::new(Agents::new(options.agent.as_deref(), options.agents.clone()));
         let limits = Limits::new(options.setups, options.handshakes);
-        Self { options, agents, limits }
-    }
-
-    /// Dials `endpoint` and logs in.
-    pub(super) async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, ConnectError> {
-        Err(ConnectError::Config(format!("`{}`: not there yet", endpoint.name)))
+        let world = World::new(&options);
+        let keys = Keys::new(options.ask_passphrase.clone());
+        Self {
+            options,
+            agents,
+            limits,
+            files: Files::default(),
+            world,
+            keys,
+            known_hosts: Arc::default(),
+            jump_hosts: JumpHosts::default(),
+        }
     }
 
     pub(super) fn waiting(&self) -> Option<(Duration, TellWaiting)> {

@@ -1,7 +1,6 @@
 //! What can go wrong on the way to a host, in words that help.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -133,11 +132,11 @@ pub enum ConnectError {
         /// What was offered.
         tried: String,
     },
-    /// A key that was named cannot be used.
-    #[error("cannot use the key {}: {reason}", .path.display())]
-    Key {
-        /// Which.
-        path: PathBuf,
+    /// The server runs no further program on this connection.
+    #[error("{address} did not open a channel: {reason}")]
+    Channel {
+        /// `host:port`
+        address: String,
         /// Why.
         reason: String,
     },
@@ -222,11 +221,6 @@ impl ConnectError {
             }
             _ => return None,
         })
-    }
-
-    /// Whether trying again may help: the server refused before the handshake, as it does at its `MaxStartups` limit.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Refused { .. })
     }
 }
 

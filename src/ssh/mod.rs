@@ -3,17 +3,24 @@
 //! [`Connector::connect`] gives a [`Session`], [`Session::agent`] a [`Link`], and [`Link::call`] does the work. A link outlives
 //! the connection under it: when that breaks between two calls, the next call dials again.
 
+mod arguments;
+mod auth;
 mod blobs;
 mod bootstrap;
 mod client;
 mod conduit;
+mod config;
 mod connector;
+mod dial;
 mod error;
+mod keys;
+mod known_hosts;
 mod limits;
 mod link;
 mod privilege;
 mod program;
 mod session;
+mod settings;
 
 use std::fmt;
 use std::path::PathBuf;

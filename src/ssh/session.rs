@@ -45,7 +45,7 @@ pub struct Completed {
 
 impl Session {
     pub(super) async fn open(shared: Arc<Shared>, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let route = Arc::new(Route { shared, endpoint, connection: Mutex::new(None) });
+        let route = Arc::new(Route { shared, endpoint, connection: Mutex::new(None), others: Mutex::default() });
         if route.endpoint.transport == Transport::Ssh {
             route.connection().await?;
         }
@@ -91,7 +91,9 @@ impl Session {
         for link in cells.iter().filter_map(|cell| cell.get()) {
             link.close().await;
         }
-        if let Some(connection) = self.route.connection.lock().await.take() {
+        let first = self.route.connection.lock().await.take();
+        let others = std::mem::take(&mut *self.route.others.lock().await);
+        for connection in first.into_iter().chain(others) {
             connection.close().await;
         }
     }
@@ -136,6 +138,8 @@ pub(super) struct Route {
     shared: Arc<Shared>,
     endpoint: Endpoint,
     connection: Mutex<Option<Arc<Connection>>>,
+    /// Further connections, to servers that run one program on each.
+    others: Mutex<Vec<Arc<Connection>>>,
 }
 
 impl Route {
@@ -159,13 +163,28 @@ impl Route {
     /// Starts `command` in a shell.
     async fn run(&self, command: &str, terminal: bool) -> Result<Program, ConnectError> {
         if self.endpoint.transport == Transport::Ssh {
-            return self.connection().await?.exec(command, terminal).await;
+            return self.run_remote(command, terminal).await;
         }
         if terminal {
             let reason = PrivilegeError::Other("a password for `doas` needs a terminal, which a local connection has not".to_owned());
             return Err(ConnectError::Bootstrap { host: self.name().to_owned(), reason: reason.to_string() });
         }
         self.spawn(&["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()])
+    }
+
+    /// On the connection, or on one of its own when the server wants no second program on it (`MaxSessions 1`).
+    async fn run_remote(&self, command: &str, terminal: bool) -> Result<Program, ConnectError> {
+        let refused = match self.connection().await?.exec(command, terminal).await {
+            Err(ConnectError::Channel { .. }) => true,
+            other => return other,
+        };
+        tracing::debug!(host = self.name(), refused, "another connection for another program");
+        let another = Arc::new(self.shared.dial(&self.endpoint).await?);
+        let program = another.exec(command, terminal).await?;
+        let mut others = self.others.lock().await;
+        others.retain(|connection| !connection.is_closed());
+        others.push(another);
+        Ok(program)
     }
 
     fn spawn(&self, argv: &[String]) -> Result<Program, ConnectError> {

@@ -1,0 +1,178 @@
+//! Connections that break, stall or never come about.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rappel::lab::Fleet;
+use rappel::ssh::{Blobs, Connector, ConnectorOptions, LinkError};
+use rappel::wire::Blob;
+
+use super::{call, endpoint, options};
+use crate::support::fault::Proxy;
+
+#[tokio::test]
+async fn a_task_is_one_round_trip() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    link.ping().await.unwrap();
+    let before = proxy.turns();
+    for _ in 0..20 {
+        link.call(call("ping", &[]), &Blobs::default(), None).await.unwrap().unwrap();
+    }
+    assert_eq!(proxy.turns() - before, 20);
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again_between_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    for round in 0..3 {
+        link.call(call("ping", &[]), &Blobs::default(), None).await.unwrap().unwrap();
+        proxy.cut();
+        // The end of a connection is not known at once.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(proxy.connections(), round + 1);
+    }
+    link.call(call("ping", &[]), &Blobs::default(), None).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_is_reported_as_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let running = tokio::spawn({
+        let link = Arc::clone(&link);
+        async move { link.call(call("command", &[("cmd", "sleep 30")]), &Blobs::default(), None).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    proxy.cut();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(matches!(&error, LinkError::Lost { host, doing, .. } if host == "lab1" && doing == "command"), "{error}");
+    link.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let connector = Connector::new(options(folder.path()));
+    proxy.refuse(3);
+    connector.connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    assert_eq!(proxy.connections(), 4);
+    proxy.refuse(100);
+    let error = connector.connect(&endpoint(&fleet, host, proxy.port)).await.unwrap_err();
+    assert!(error.to_string().contains("closed the connection before the handshake"), "{error}");
+    assert!(error.help().unwrap().contains("MaxStartups"));
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_given_up_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    proxy.stall(true);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let waiting = {
+        let told = Arc::clone(&told);
+        move |host: &str, doing: &str, _: Duration| told.lock().unwrap().push(format!("{host}: {doing}"))
+    };
+    let options = ConnectorOptions {
+        connect_timeout: Duration::from_millis(500),
+        waiting: Some((Duration::from_millis(200), Arc::new(waiting))),
+        ..options(folder.path())
+    };
+    let error = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap_err();
+    assert!(error.to_string().contains("did not answer within 0.5 s while shaking hands"), "{error}");
+    assert!(told.lock().unwrap().contains(&"lab1: connect".to_owned()));
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_silent_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let options = ConnectorOptions { keepalive: Duration::from_millis(100), ..options(folder.path()) };
+    let session = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    proxy.stall(true);
+    let asked = tokio::time::timeout(Duration::from_secs(10), link.ping()).await.expect("keepalives end the wait");
+    assert!(matches!(asked, Err(LinkError::Lost { .. })));
+    proxy.stall(false);
+    link.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    // An agent that is large enough to be cut in the middle of.
+    let large = folder.path().join("large");
+    let mut text = std::fs::read(crate::support::agent_script(folder.path())).unwrap();
+    text.extend((0..400_000_u32).flat_map(|number| format!("# {}\n", number.wrapping_mul(2_654_435_761)).into_bytes()));
+    std::fs::write(&large, text).unwrap();
+    let connector = Connector::new(ConnectorOptions { agent: Some(large), ..options(folder.path()) });
+    let session = connector.connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    proxy.cut_after(200_000);
+    let error = session.agent(None).await.unwrap_err();
+    assert!(error.to_string().contains("cannot start the agent on `lab1`"), "{error}");
+    let cache = host.home.join(".cache/rappel");
+    for _ in 0..50 {
+        if std::fs::read_dir(&cache).unwrap().next().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
+    session.agent(None).await.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_large_blob_is_sent_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file = folder.path().join("content");
+    std::fs::write(&file, &content).unwrap();
+    let mut blobs = Blobs::default();
+    let blob = blobs.add_file(&file).unwrap();
+    assert!(matches!(blob, Blob::Stored { .. }));
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        let before = proxy.sent();
+        let mut with_blob = call("ping", &[]);
+        with_blob.blobs.push(("src".into(), blob.clone()));
+        link.call(with_blob, &blobs, None).await.unwrap().unwrap();
+        sizes.push(proxy.sent() - before);
+    }
+    assert!(sizes[0] > 3_000_000 && sizes[1] < 10_000, "{sizes:?}");
+    std::fs::write(&file, b"other").unwrap();
+    let other = Blobs::default();
+    let mut unknown = call("ping", &[]);
+    unknown.blobs.push(("src".into(), Blob::Stored { digest: rappel::wire::Digest::of(b"nobody has this"), size: 1 }));
+    let error = link.call(unknown, &other, None).await.unwrap_err();
+    assert!(error.to_string().contains("no call has"), "{error}");
+    link.ping().await.unwrap();
+}

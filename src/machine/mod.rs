@@ -5,6 +5,7 @@
 //! something; in check mode it says what it would have done, and later looks in the same call still see the old state.
 
 mod attributes;
+pub mod clock;
 mod command;
 mod content;
 mod journal;
@@ -14,8 +15,10 @@ pub mod owner;
 mod process;
 mod program;
 mod tree;
+pub mod words;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +31,7 @@ pub(crate) use look::own_home;
 pub use look::{Algorithm, FileKind, Stat};
 pub use mode::Mode;
 pub use process::{MAX_OUTPUT, Sink, Stop};
-pub use program::{Undo, split};
+pub use program::Undo;
 pub use write::{MAX_DIFF, WriteOptions, Written};
 
 /// How a call wants its machine.
@@ -124,6 +127,12 @@ impl Machine {
     /// A path as the playbook wrote it, with `~`, `~user` and `$VAR` expanded as the agent's user.
     pub fn path(&self, text: &str) -> PathBuf {
         look::expand(text, &|name| self.variable(name))
+    }
+
+    /// The environment that programs of this call see.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let own = std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        own.chain(self.settings.environment.iter().cloned()).collect()
     }
 
     fn variable(&self, name: &str) -> Option<String> {

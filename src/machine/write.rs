@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use super::clock::{Moment, Zone};
 use super::journal::Intent;
 use super::{Attributes, Command, Content, Machine, Stat, attributes, failed};
 use crate::wire::{Diff, Failure};
@@ -136,8 +137,8 @@ impl Machine {
         if !command.contains("%s") {
             return Err(Failure::new(format!("validate must contain `%s`: {command}")));
         }
-        let words = super::program::split(&command.replace("%s", &file.display().to_string()))
-            .ok_or_else(|| Failure::new(format!("validate has an unclosed quote: {command}")))?;
+        let words = super::words::split(&command.replace("%s", &file.display().to_string()))
+            .map_err(|error| Failure::new(format!("cannot read the validate command `{command}`: {error}")))?;
         let done = self.query(&Command { argv: words.into_iter().map(Into::into).collect(), ..Command::default() })?;
         if done.succeeded() {
             return Ok(());
@@ -204,13 +205,10 @@ pub(super) fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// `2026-11-23@09:14:56` in local time, as `date` gives it; the agent knows no time zones.
+/// `2026-11-23@09:14:56` in local time.
 fn local_stamp(now: SystemTime) -> String {
-    let asked = std::process::Command::new("date").arg("+%Y-%m-%d@%H:%M:%S").output();
-    match asked {
-        Ok(done) if done.status.success() => String::from_utf8_lossy(&done.stdout).trim().to_owned(),
-        _ => now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string(),
-    }
+    let Moment { year, month, day, hour, minute, second, .. } = Moment::of(now, &Zone::of_host());
+    format!("{year}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}")
 }
 
 /// A file beside the one to be written; gone when it was not renamed.

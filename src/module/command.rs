@@ -10,7 +10,7 @@
 
 use super::invocation::{Invocation, directory, input};
 use super::prelude::*;
-use super::words;
+use crate::machine::words;
 
 params! {
     pub struct CommandModule {

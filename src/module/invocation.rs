@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::clock::{elapsed, local_now};
 use super::glob;
 use super::params::PathText;
+use crate::machine::clock::{elapsed, local_now};
 use crate::machine::{Command, Completed, Machine, RunError};
 use crate::wire::{Failure, Map, Outcome, Value};
 

@@ -3,11 +3,10 @@
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
-mod clock;
+mod facts;
 pub(crate) mod glob;
 mod invocation;
 mod params;
-mod words;
 
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};
@@ -141,6 +140,7 @@ modules! {
     ledger::Ledger as "ledger",
     lock::Lock as "lock",
     ping::Ping as "ping",
+    setup::Setup as "setup",
     shell::Shell as "shell",
     slurp::Slurp as "slurp",
     stat::StatModule as "stat",

@@ -163,7 +163,8 @@ static SUBSETS: &[Subset] = &[
     ),
     subset("loadavg", false, &[], runtime::load),
     subset("chroot", false, &["is_chroot"], runtime::chroot),
-    subset("iscsi", false, &[], storage::initiators),
+    subset("iscsi", false, &["nvme"], storage::initiators),
+    subset("fibre_channel_wwn", false, &[], storage::fibre_channel),
     needing(
         &["platform"],
         subset("hardware", false, &["processor", "processor_cores", "processor_count", "mounts", "devices"], hardware::collect),
@@ -186,7 +187,7 @@ static SUBSETS: &[Subset] = &[
 ];
 
 /// Names that are accepted and mean nothing here: they come from programs that rappel does not ask.
-const FOREIGN: [&str; 4] = ["facter", "ohai", "fibre_channel_wwn", "nvme"];
+const FOREIGN: [&str; 2] = ["facter", "ohai"];
 
 /// Collects what `gather_subset` asks for; names are without `ansible_`.
 ///

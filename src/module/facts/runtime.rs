@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::{Source, map, put};
 use crate::machine::clock::{Moment, Zone};
-use crate::machine::find_program;
+use crate::machine::{Completed, find_program};
 use crate::wire::{Map, Value};
 
 pub(super) fn date_time(_source: &Source, facts: &mut Map) {
@@ -165,13 +165,17 @@ pub(super) fn python(source: &Source, facts: &mut Map) {
     );
 }
 
-/// The first of the interpreters that Ansible looks for; `-V` answers before the interpreter is set up.
+/// The first of the interpreters that Ansible looks for, in the places where systems put it; `-V` answers before the
+/// interpreter is set up. `PATH` comes last: shims in it (pyenv) may start for seconds, only to fail.
 fn interpreter(source: &Source) -> Option<(PathBuf, String)> {
     let newest = (7..=14).rev().map(|minor| format!("python3.{minor}"));
-    let names = newest.chain(["python3".to_owned(), "python".to_owned()]);
-    let places = names.filter_map(|name| find_program(&name)).chain([PathBuf::from("/usr/libexec/platform-python")]);
-    places.filter(|path| path.is_file()).find_map(|path| {
-        let ran = source.complete(&path, &["-V"]).filter(|ran| ran.succeeded())?;
+    let names: Vec<String> = newest.chain(["python3".to_owned()]).collect();
+    let places = ["/usr/bin", "/usr/local/bin", "/bin"];
+    let usual = names.iter().flat_map(|name| places.map(|place| PathBuf::from(place).join(name)));
+    let unusual = ["python3", "python"].iter().filter_map(|name| find_program(name));
+    let candidates = usual.chain([PathBuf::from("/usr/libexec/platform-python")]).chain(unusual);
+    candidates.filter(|path| path.is_file()).find_map(|path| {
+        let ran = source.complete(&path, &["-V"]).filter(Completed::succeeded)?;
         let text = ran.stdout_text();
         Some((path, text.trim().strip_prefix("Python ")?.to_owned()))
     })

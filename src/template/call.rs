@@ -1,0 +1,168 @@
+//! Calls: functions, methods, filters and tests.
+
+use std::sync::Arc;
+
+use super::arguments::Args;
+use super::error::{Error, Result};
+use super::eval::Eval;
+use super::syntax::{Arguments, Expression, Kind};
+use super::value::Value;
+use super::{filter, method, test};
+use crate::text::did_you_mean;
+
+impl Eval<'_> {
+    /// Evaluates arguments.
+    pub(super) fn arguments(&self, arguments: &Arguments) -> Result<Args> {
+        let mut out = Args::default();
+        for argument in &arguments.positional {
+            out.positional.push_back(self.expression(argument)?);
+        }
+        if let Some(unpacked) = &arguments.unpacked {
+            out.positional.extend(self.iterate(&self.defined(unpacked)?)?);
+        }
+        for (name, argument) in &arguments.named {
+            out.named.push((Arc::clone(name), self.expression(argument)?));
+        }
+        if let Some(unpacked) = &arguments.unpacked_named {
+            let value = self.defined(unpacked)?;
+            let entries = value.as_entries().ok_or_else(|| Error::failed("argument after ** must be a mapping").within(unpacked.at))?;
+            for (key, value) in entries.iter() {
+                out.named.push((key.0.to_text().into(), value.clone()));
+            }
+        }
+        Ok(out)
+    }
+
+    /// `callee(arguments)`.
+    pub(super) fn call(&self, callee: &Expression, arguments: &Arguments) -> Result<Value> {
+        if let Kind::Attribute(subject, name) = &callee.kind {
+            let value = self.expression(subject)?;
+            if let Value::Undefined(missing) = &value {
+                return Err(Error::undefined(missing).within(subject.at));
+            }
+            let args = self.arguments(arguments)?;
+            if method::has(value.type_name(), name) {
+                return self.method_of(subject, &value, name, args);
+            }
+            if let Value::Object(object) = &value {
+                let mut args = Some(args);
+                if let Some(result) = object.method(name, self, &mut args) {
+                    return result;
+                }
+                return self.call_value(&self.attribute(&value, name)?, args.unwrap_or_default(), callee);
+            }
+            return self.call_value(&self.attribute(&value, name)?, args, callee);
+        }
+        let value = self.expression(callee)?;
+        let args = self.arguments(arguments)?;
+        self.call_value(&value, args, callee)
+    }
+
+    fn call_value(&self, value: &Value, args: Args, callee: &Expression) -> Result<Value> {
+        match value {
+            Value::Object(object) => object.call(self, args),
+            Value::Undefined(missing) => Err(Error::undefined(missing).within(callee.at)),
+            other => Err(Error::failed(format!("'{}' object is not callable", other.type_name()))),
+        }
+    }
+
+    /// A method that may change its subject: what cannot change is first replaced by a copy.
+    fn method_of(&self, subject: &Expression, value: &Value, name: &Arc<str>, args: Args) -> Result<Value> {
+        let changes = method::changes(value.type_name(), name);
+        let fixed = match value {
+            Value::List(list) => list.is_fixed(),
+            Value::Map(map) => map.is_fixed(),
+            Value::Lazy(_) => true,
+            _ => false,
+        };
+        if changes && fixed && self.thaw(subject)? {
+            let value = self.expression(subject)?;
+            return self.method(&value, name, args);
+        }
+        self.method(value, name, args)
+    }
+
+    /// `value.name(args)` of text, lists and mappings.
+    pub(super) fn method(&self, value: &Value, name: &str, args: Args) -> Result<Value> {
+        method::call(self, &self.session.force(value.clone())?, name, args).map_err(|mut error| {
+            if error.code == "template-failed" && error.message.starts_with(['m', 'g', 't']) {
+                for prefix in ["missing ", "got an unexpected", "takes "] {
+                    if error.message.starts_with(prefix) {
+                        error.message = format!("{name}() {}", error.message);
+                    }
+                }
+            }
+            error
+        })
+    }
+
+    /// `value | name(args)`.
+    pub(super) fn filter(&self, value: Value, name: &str, args: Args) -> Result<Value> {
+        let Some(found) = filter::find(name) else {
+            let known: Vec<&str> = filter::names().collect();
+            return Err(unknown("filter", name, &known));
+        };
+        let (value, args) = if found.raw { (value, args) } else { (self.ready(value)?, self.ready_args(args)?) };
+        (found.run)(self, value, args).map_err(|error| prefixed(error, "filter", name))
+    }
+
+    /// `value is name(args)`.
+    pub(super) fn test(&self, value: Value, name: &str, args: Args) -> Result<bool> {
+        let Some(found) = test::find(name) else {
+            let known: Vec<&str> = test::names().collect();
+            return Err(unknown("test", name, &known));
+        };
+        let (value, args) = if found.raw { (value, args) } else { (self.ready(value)?, self.ready_args(args)?) };
+        (found.run)(self, value, args).map_err(|error| prefixed(error, "test", name))
+    }
+
+    /// `value` as a filter wants it: defined and not lazy.
+    pub(super) fn ready(&self, value: Value) -> Result<Value> {
+        match value {
+            Value::Undefined(missing) => Err(Error::undefined(&missing)),
+            value => self.session.force(value),
+        }
+    }
+
+    fn ready_args(&self, mut args: Args) -> Result<Args> {
+        for value in args.positional.iter_mut().chain(args.named.iter_mut().map(|(_, value)| value)) {
+            *value = self.ready(std::mem::take(value))?;
+        }
+        Ok(args)
+    }
+
+    /// What a `for` loop over `value` gives.
+    pub(super) fn iterate(&self, value: &Value) -> Result<Vec<Value>> {
+        match value {
+            Value::Undefined(missing) => Err(Error::undefined(missing)),
+            Value::Str(text) => Ok(text.chars().map(Value::from).collect()),
+            Value::List(list) => Ok(list.get().to_vec()),
+            Value::Tuple(items) => Ok(items.to_vec()),
+            Value::Map(map) => Ok(map.get().keys().map(|key| key.0.clone()).collect()),
+            Value::Lazy(lazy) => lazy.keys(self.session),
+            Value::Object(object) => object.items().ok_or_else(|| not_iterable(value)),
+            _ => Err(not_iterable(value)),
+        }
+    }
+}
+
+fn not_iterable(value: &Value) -> Error {
+    Error::failed(format!("'{}' object is not iterable", value.type_name()))
+}
+
+fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
+    let code = if what == "filter" { "unknown-filter" } else { "unknown-test" };
+    let error = Error::new(code, format!("no {what} named `{name}`"));
+    match did_you_mean(name, known.iter().copied()) {
+        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+        None => error,
+    }
+}
+
+/// Says which filter failed, unless the error came from inside one already.
+fn prefixed(mut error: Error, what: &str, name: &str) -> Error {
+    if error.code == "template-failed" && error.range.is_none() && error.trail.is_empty() && !error.message.starts_with("the ") {
+        error.message = format!("the {what} `{name}` failed: {}", error.message);
+    }
+    error
+}

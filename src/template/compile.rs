@@ -1,0 +1,217 @@
+//! YAML to [`Expr`], and files to templates.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError};
+
+use super::error::{Error, Result};
+use super::source::{Body, Place, Template, is_template};
+use super::syntax::{self, Delimiters};
+use super::value::{Entries, Key, List, Map, Value};
+use super::{Expr, FileOptions, Templar};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Span};
+
+/// Text that a vault holds, opened when it is first asked for.
+pub struct Sealed {
+    envelope: String,
+    pub(super) span: Span,
+    opened: OnceLock<Result<Expr, String>>,
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("<sealed>")
+    }
+}
+
+impl Sealed {
+    /// What is inside.
+    pub(super) fn open(&self, templar: &Templar) -> Result<&Expr> {
+        let opened = self.opened.get_or_init(|| {
+            let plain = templar.vault.open(&self.envelope).map_err(|error| error.to_string())?;
+            let text = String::from_utf8(plain).map_err(|_| "the sealed value is not text".to_owned())?;
+            Ok(Expr::Literal(Value::from(text), self.span))
+        });
+        opened.as_ref().map_err(|message| Error::new("vault", message.clone()).at(self.span))
+    }
+}
+
+/// Compiles any value.
+pub(super) fn value(templar: &Templar, node: &Node, diagnostics: &mut Diagnostics) -> Expr {
+    let literal = |value| Expr::Literal(value, node.span);
+    match &node.kind {
+        NodeKind::Null => literal(Value::None),
+        NodeKind::Bool(flag) => literal(Value::Bool(*flag)),
+        NodeKind::Int(number) => literal(Value::from(*number)),
+        NodeKind::Float(number) => literal(Value::Float(*number)),
+        NodeKind::Str(text) if is_template(text) => {
+            let place = Place::of(text, node.span, &templar.sources);
+            compiled(Template::inline(text, place), place, diagnostics)
+        }
+        NodeKind::Str(text) => literal(Value::from(text.as_str())),
+        NodeKind::Vault(envelope) => {
+            Expr::Sealed(Arc::new(Sealed { envelope: envelope.clone(), span: node.span, opened: OnceLock::new() }))
+        }
+        NodeKind::Unsafe(inner) => literal(plain(inner)),
+        NodeKind::Seq(items) => {
+            let items: Vec<Expr> = items.iter().map(|item| value(templar, item, diagnostics)).collect();
+            match items.iter().map(|item| item.literal().cloned()).collect::<Option<Vec<_>>>() {
+                Some(values) => literal(Value::List(List::fixed(values))),
+                None => Expr::List(items.into(), node.span),
+            }
+        }
+        NodeKind::Map(entries) => {
+            let entries: Vec<(Expr, Expr)> = entries.iter().map(|(key, entry)| (key_of(key), value(templar, entry, diagnostics))).collect();
+            let values = entries.iter().map(|(key, entry)| Some((Key(key.literal()?.clone()), entry.literal()?.clone())));
+            match values.collect::<Option<Entries>>() {
+                Some(values) => literal(Value::Map(Map::fixed(values))),
+                None => Expr::Map(entries.into(), node.span),
+            }
+        }
+    }
+}
+
+/// Keys are never templates.
+fn key_of(node: &Node) -> Expr {
+    Expr::Literal(plain(node), node.span)
+}
+
+/// A value in which nothing is a template.
+fn plain(node: &Node) -> Value {
+    match &node.kind {
+        NodeKind::Null | NodeKind::Vault(_) => Value::None,
+        NodeKind::Bool(flag) => Value::Bool(*flag),
+        NodeKind::Int(number) => Value::from(*number),
+        NodeKind::Float(number) => Value::Float(*number),
+        NodeKind::Str(text) => Value::from(text.as_str()),
+        NodeKind::Unsafe(inner) => plain(inner),
+        NodeKind::Seq(items) => Value::List(List::fixed(items.iter().map(plain).collect())),
+        NodeKind::Map(entries) => Value::Map(Map::fixed(entries.iter().map(|(key, entry)| (Key(plain(key)), plain(entry))).collect())),
+    }
+}
+
+/// The template, or the finding that it is none.
+fn compiled(template: Result<Template>, place: Place, diagnostics: &mut Diagnostics) -> Expr {
+    match template {
+        Ok(template) => Expr::Template(Arc::new(template)),
+        Err(mut error) => {
+            if let Some(range) = error.range.take() {
+                error.trail.push((place.span(range), String::new()));
+            }
+            error.message = format!("syntax error in template: {}", error.message);
+            broken(error.diagnostic(Some(place.span)), diagnostics)
+        }
+    }
+}
+
+fn broken(diagnostic: Diagnostic, diagnostics: &mut Diagnostics) -> Expr {
+    diagnostics.push(diagnostic.clone());
+    Expr::Broken(Arc::new(diagnostic))
+}
+
+/// Compiles a condition.
+pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagnostics) -> Expr {
+    match &node.kind {
+        NodeKind::Seq(items) => Expr::All(items.iter().map(|item| condition(templar, item, diagnostics)).collect(), node.span),
+        NodeKind::Str(text) if text.trim().is_empty() => {
+            let empty = Diagnostic::error("condition-type", "empty conditional expressions are not allowed");
+            broken(empty.at(node.span, ""), diagnostics)
+        }
+        NodeKind::Str(text) if is_template(text) && is_wrapped(text) => {
+            diagnostics.push(
+                Diagnostic::warning("condition-template", "conditionals should not be surrounded by templating delimiters")
+                    .at(node.span, "")
+                    .help("write the expression without `{{ }}`"),
+            );
+            let place = Place::of(text, node.span, &templar.sources);
+            compiled(Template::inline(text, place), place, diagnostics)
+        }
+        NodeKind::Str(text) => {
+            let place = Place::of(text, node.span, &templar.sources);
+            compiled(Template::bare(text, place), place, diagnostics)
+        }
+        _ => value(templar, node, diagnostics),
+    }
+}
+
+/// Whether a condition is a template as a whole, and does not only have one inside a string.
+fn is_wrapped(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("{{") || text.starts_with("{%") || text.starts_with("{#")
+}
+
+/// Reads the template in a file.
+pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Result<Template> {
+    let source = templar.sources.get(id);
+    let text: Arc<str> = source.text.as_str().into();
+    let mut delimiters = Delimiters {
+        trim_blocks: options.trim_blocks,
+        lstrip_blocks: options.lstrip_blocks,
+        literal_backslashes: false,
+        keep_trailing_newline: true,
+        ..Delimiters::default()
+    };
+    for (slot, given) in [
+        (&mut delimiters.block, &options.block),
+        (&mut delimiters.variable, &options.variable),
+        (&mut delimiters.comment, &options.comment),
+    ] {
+        slot.clone_from(given.as_ref().unwrap_or(&slot.clone()));
+    }
+    let place = Place { span: Span::new(id, 0, text.len()), start: Some(0) };
+    let located = |mut error: Error| {
+        if let Some(range) = error.range.take() {
+            error.trail.push((place.span(range), String::new()));
+        }
+        error
+    };
+    let start = header(&text, &mut delimiters).map_err(located)?;
+    let block = syntax::parse(&text, start, &delimiters).map_err(located)?;
+    let own = source.path.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let search: Vec<PathBuf> = own.into_iter().chain(options.search.iter().cloned()).collect();
+    Ok(Template { body: Body::Statements(block), text, place, native: false, trailing: 0, search: search.into() })
+}
+
+/// The template `name`, from the first of the folders `search` that has it.
+pub(super) fn included(templar: &Templar, name: &str, search: &[PathBuf]) -> Result<Option<Arc<Template>>> {
+    let candidates: Vec<PathBuf> =
+        if Path::new(name).is_absolute() { vec![PathBuf::from(name)] } else { search.iter().map(|folder| folder.join(name)).collect() };
+    for path in candidates {
+        if let Some(known) = templar.files.lock().unwrap_or_else(PoisonError::into_inner).get(&path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Ok(source) = templar.sources.read(&path) else { continue };
+        let options = FileOptions { search: search.to_vec(), ..FileOptions::default() };
+        let template = Arc::new(file(templar, source, &options)?);
+        templar.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, Arc::clone(&template));
+        return Ok(Some(template));
+    }
+    Ok(None)
+}
+
+/// Reads a first line like `#jinja2: trim_blocks: False, lstrip_blocks: True`; tells where the template starts.
+fn header(text: &str, delimiters: &mut Delimiters) -> Result<usize> {
+    let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok(0) };
+    let line = rest.split_inclusive('\n').next().unwrap_or_default();
+    for pair in line.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let at = (0, u32::try_from("#jinja2:".len() + line.trim_end().len()).unwrap_or(u32::MAX));
+        let Some((name, value)) = pair.split_once(':') else {
+            return Err(Error::syntax(format!("expected `name: value` in the `#jinja2:` line, found `{}`", pair.trim())).within(at));
+        };
+        let value = value.trim().trim_matches(['"', '\'']);
+        let flag = matches!(value, "True" | "true" | "yes" | "1");
+        match name.trim() {
+            "trim_blocks" => delimiters.trim_blocks = flag,
+            "lstrip_blocks" => delimiters.lstrip_blocks = flag,
+            "keep_trailing_newline" => delimiters.keep_trailing_newline = flag,
+            "variable_start_string" => value.clone_into(&mut delimiters.variable.0),
+            "variable_end_string" => value.clone_into(&mut delimiters.variable.1),
+            "block_start_string" => value.clone_into(&mut delimiters.block.0),
+            "block_end_string" => value.clone_into(&mut delimiters.block.1),
+            "comment_start_string" => value.clone_into(&mut delimiters.comment.0),
+            "comment_end_string" => value.clone_into(&mut delimiters.comment.1),
+            "newline_sequence" => {}
+            other => return Err(Error::syntax(format!("unknown option `{other}` in the `#jinja2:` line")).within(at)),
+        }
+    }
+    Ok("#jinja2:".len() + line.len())
+}

@@ -1,6 +1,7 @@
 //! Text: bytes become nodes that know where they were written. Nothing here touches the world but [`source`].
 
 mod compose;
+pub mod config;
 mod diagnostic;
 pub mod folder;
 pub mod ini;

@@ -156,6 +156,14 @@ impl Observer {
         self.incident.get_or_insert(incident);
     }
 
+    /// Names the cause from outside: what failed before was only its effect.
+    pub fn accuse(&mut self, reason: Reason, message: String) {
+        let effect = self.incident.take();
+        let (host, task, place, output) =
+            effect.map_or_else(Default::default, |effect| (effect.host, effect.task, effect.place, effect.output));
+        self.incident = Some(Incident { reason, host, task, place, message, output });
+    }
+
     /// Forgets the failure of an attempt before the next one begins; the checks and the tasks are those of the last attempt.
     pub fn start_over(&mut self) {
         *self = Self::default();

@@ -1,0 +1,229 @@
+//! The stages before the first change: lock, recover, runner, preflight, plan.
+
+use std::time::Instant;
+
+use crate::event::{CheckStatus, EventKind, Exit, StageStatus};
+use crate::wire::{Map, Value};
+
+use super::fleet::Order;
+use super::history::Survey;
+use super::lock::Waiting;
+use super::{Run, Wanted, as_json, preflight, runner};
+
+impl Run<'_> {
+    /// Everything before the deployment. `false`: there is nothing to do.
+    pub(super) async fn prepare(&mut self, wanted: &Wanted) -> Result<bool, Exit> {
+        self.lock().await?;
+        self.recover().await?;
+        self.choose_runner().await?;
+        self.check_first(&wanted.images()).await?;
+        self.plan(wanted).await
+    }
+
+    /// Everything before a rollback.
+    pub(super) async fn prepare_rollback(&mut self) -> Result<(), Exit> {
+        self.lock().await?;
+        self.recover().await?;
+        self.choose_runner().await?;
+        self.check_first(&[]).await?;
+        let hosts = self.hosts()?;
+        let survey = Survey::take(&self.pipeline.fleet, &self.pipeline.environment, &hosts).await;
+        self.had_release = survey.agreed().is_some();
+        self.report.from = survey.describe();
+        Ok(())
+    }
+
+    /// The checks of `rappel preflight`: no lock, nothing else.
+    pub(super) async fn look(&mut self, wanted: &Wanted) -> Result<(), Exit> {
+        self.choose_runner().await?;
+        self.check_first(&wanted.images()).await
+    }
+
+    fn hosts(&self) -> Result<Vec<String>, Exit> {
+        self.pipeline.fleet.hosts(&self.pipeline.environment.hosts).map_err(|_| Exit::Error)
+    }
+
+    async fn lock(&mut self) -> Result<(), Exit> {
+        let began = self.begin("lock").await;
+        let place = match self.pipeline.place() {
+            Ok(place) => place,
+            Err(why) => {
+                self.end("lock", began, StageStatus::Failed, why).await;
+                return Err(Exit::Error);
+            }
+        };
+        let owner: Map = self.report.origin.entries().map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect();
+        let reason = format!("{} {}", self.report.action, self.report.target);
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let environment = &self.pipeline.environment;
+        let acquiring = async {
+            let tell = tell; // dropped at the end, so that the listener ends
+            place.acquire(&environment.lock, owner, &reason, &self.pipeline.stop, |waiting| drop(tell.send(waiting))).await
+        };
+        let listening = async {
+            let mut took_over = None;
+            while let Some(waiting) = told.recv().await {
+                match waiting {
+                    Waiting::Behind { ahead, holder } => self.note(format!("waiting for the lock, {ahead} ahead; held by {holder}")).await,
+                    Waiting::TookOver(holder) => {
+                        self.note(format!("the lock's holder is dead, taking over from {holder}")).await;
+                        took_over = Some(holder);
+                    }
+                }
+            }
+            took_over
+        };
+        match tokio::join!(acquiring, listening) {
+            (Ok(held), took_over) => {
+                let detail = took_over.map(|holder| format!(", taken over from {holder}")).unwrap_or_default();
+                let detail = format!("ticket {} on {}{detail}", held.number(), place.host);
+                self.held = Some(held);
+                self.end("lock", began, StageStatus::Passed, detail).await;
+                Ok(())
+            }
+            (Err(error), _) => {
+                self.end("lock", began, StageStatus::Failed, format!("{error}; nothing was changed")).await;
+                Err(if self.pipeline.stop.is_cancelled() { Exit::Interrupted } else { Exit::Error })
+            }
+        }
+    }
+
+    async fn recover(&mut self) -> Result<(), Exit> {
+        let began = self.begin("recover").await;
+        let recovered = self.pipeline.fleet.recover(&self.pipeline.events).await;
+        match recovered {
+            Ok(recovery) if !recovery.unknown.is_empty() => {
+                let detail = format!("cannot ask {}: `rappel recover` once they are back", recovery.unknown.join(", "));
+                self.end("recover", began, StageStatus::Failed, detail).await;
+                Err(Exit::Unreachable)
+            }
+            Ok(recovery) if recovery.settled.is_empty() => {
+                self.end("recover", began, StageStatus::Passed, "no transaction was left open").await;
+                Ok(())
+            }
+            Ok(recovery) => {
+                let settled: Vec<_> = recovery.settled.iter().map(|(id, what)| format!("{id}: {what}")).collect();
+                self.end("recover", began, StageStatus::Passed, settled.join("; ")).await;
+                Ok(())
+            }
+            Err(why) => {
+                self.end("recover", began, StageStatus::Failed, why).await;
+                Err(Exit::Unreachable)
+            }
+        }
+    }
+
+    async fn choose_runner(&mut self) -> Result<(), Exit> {
+        let environment = &self.pipeline.environment;
+        let began = self.begin("runner").await;
+        let (Some(prometheus), false) = (&environment.prometheus, environment.runners.is_empty()) else {
+            self.end("runner", began, StageStatus::Skipped, "no `runners` and `prometheus` are configured").await;
+            return Ok(());
+        };
+        let choice = runner::choose(&environment.runners, prometheus, &self.report.environment).await;
+        let Some((index, chosen)) = choice.chosen.and_then(|index| Some((index, environment.runners.get(index)?))) else {
+            self.end("runner", began, StageStatus::Failed, format!("no runner is fit: {}; nothing was changed", choice.describe())).await;
+            return Err(Exit::Error);
+        };
+        if chosen.name != self.report.origin.runner {
+            self.jump.clone_from(&chosen.jump);
+            if chosen.jump.is_none() && environment.runners.iter().any(|runner| runner.name == self.report.origin.runner) {
+                // This job is on a runner that is not fit, and there is no way from here through the one that is.
+                let detail =
+                    format!("{}; this job runs on {}; let it run on {}", choice.describe(), self.report.origin.runner, chosen.name);
+                self.end("runner", began, StageStatus::Failed, detail).await;
+                return Err(Exit::Error);
+            }
+        }
+        if index > 0 {
+            self.report.failover = Some(began.elapsed());
+        }
+        let detail = format!("{} ({}); {}", chosen.name, chosen.role, choice.describe());
+        if chosen.jump.is_some() || self.report.origin.runner == "manual" {
+            self.report.origin.runner.clone_from(&chosen.name);
+        }
+        self.end("runner", began, StageStatus::Passed, detail).await;
+        Ok(())
+    }
+
+    async fn check_first(&mut self, images: &[String]) -> Result<(), Exit> {
+        let began = self.begin("preflight").await;
+        let hosts = match self.pipeline.fleet.hosts(&self.pipeline.environment.hosts) {
+            Ok(hosts) => hosts,
+            Err(why) => {
+                self.end("preflight", began, StageStatus::Failed, why).await;
+                return Err(Exit::Error);
+            }
+        };
+        let variables = self.pipeline.variables.as_ref();
+        let checks = preflight::run(&self.pipeline.fleet, &self.pipeline.environment, &hosts, images, &variables).await;
+        for check in &checks {
+            let preflight::Check { name, host, status, detail, took } = check.clone();
+            self.pipeline.tell(self.started, EventKind::Checked { check: name, host, status, detail, took }).await;
+        }
+        let count = |status| checks.iter().filter(|check| check.status == status).count();
+        let named = |check: &preflight::Check| match &check.host {
+            Some(host) => format!("{} on {host}: {}", check.name, check.detail),
+            None => format!("{}: {}", check.name, check.detail),
+        };
+        let loud = checks.iter().filter(|check| matches!(check.status, CheckStatus::Failed | CheckStatus::Warned));
+        let loud: Vec<_> = loud.map(|check| format!("{} {}", super::report::mark(check.status), named(check))).collect();
+        let mut detail = format!("{} passed, {} failed", count(CheckStatus::Passed), count(CheckStatus::Failed));
+        if !loud.is_empty() {
+            detail = format!("{detail}: {}", loud.join("; "));
+        }
+        if preflight::passed(&checks) {
+            self.end("preflight", began, StageStatus::Passed, detail).await;
+            return Ok(());
+        }
+        self.end("preflight", began, StageStatus::Failed, format!("{detail}; nothing was changed")).await;
+        Err(Exit::Error)
+    }
+
+    async fn plan(&mut self, wanted: &Wanted) -> Result<bool, Exit> {
+        let began = self.begin("plan").await;
+        let pipeline = self.pipeline;
+        let hosts = self.hosts()?;
+        let survey = Survey::take(&pipeline.fleet, &pipeline.environment, &hosts).await;
+        self.had_release = survey.agreed().is_some();
+        self.report.from = survey.describe();
+        if survey.is_mixed() {
+            self.note(format!("MIXED FLEET: {}", survey.describe())).await;
+        }
+        if !wanted.force && survey.is_on(wanted.get("backend_image"), wanted.get("frontend_image")) && self.is_healthy().await {
+            self.report.skipped = true;
+            self.end("plan", began, StageStatus::Skipped, "every host is on this release, and healthy").await;
+            return Ok(false);
+        }
+        let order = Order {
+            playbook: pipeline.environment.playbooks.deploy.clone(),
+            variables: as_json(&wanted.variables),
+            check: true,
+            ..Order::default()
+        };
+        self.observer.start_over();
+        let exit = self.play(order, &pipeline.stop).await;
+        if exit != Exit::Success {
+            self.end("plan", began, StageStatus::Failed, "the dry run failed; nothing was changed").await;
+            return Err(if pipeline.stop.is_cancelled() { Exit::Interrupted } else { exit });
+        }
+        let detail = format!("{} changes; the fleet is on {}", self.observer.changes(), survey.describe());
+        self.end("plan", began, StageStatus::Passed, detail).await;
+        if let Some(reason) = self.stops_here(wanted) {
+            let began = Instant::now();
+            self.report.skipped = true;
+            self.end("deploy", began, StageStatus::Skipped, reason).await;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn stops_here(&self, wanted: &Wanted) -> Option<String> {
+        if wanted.plan_only {
+            return Some("only the plan was asked for".to_owned());
+        }
+        let switch = self.pipeline.environment.enabled_by.as_ref()?;
+        let enabled = (self.pipeline.variables)(switch).is_some_and(|value| value == "true");
+        (!enabled).then(|| format!("deployments are disabled: `{switch}` is not `true`"))
+    }
+}

@@ -1,8 +1,123 @@
-//! The command line.
+//! The command line: what can be asked for, the environment, and who does it.
+//!
+//! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
+
+mod doc;
+mod limits;
+mod options;
+mod output;
+mod replay;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::event::Exit;
+
+/// Deploys Ansible playbooks to whole fleets over native SSH, or puts every host back
+#[derive(Parser, Debug)]
+#[command(name = "rappel", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  rappel replay run.jsonl --output junit     show a recorded run as JUnit XML
+  rappel doc copy                            what the module `copy` takes
+  rappel completions bash                    completions for a shell";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Replay(replay::ReplayOptions),
+    Doc(doc::DocOptions),
+    Completions(CompletionOptions),
+}
+
+/// Prints completions for a shell
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  rappel completions bash > /etc/bash_completion.d/rappel")]
+struct CompletionOptions {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// How a command ends.
+pub(super) type Outcome = Result<Exit, Stopped>;
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    exit: Exit,
+    message: String,
+}
+
+impl Stopped {
+    /// Something is wrong with what was asked for.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    /// Something is wrong with the world.
+    pub(super) fn error(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Error, message: message.into() }
+    }
+}
 
 pub mod settings;
 
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The agent of local connections is this program itself; it must not pay for anything else.
+    if arguments.get(1).is_some_and(|argument| argument == crate::ssh::AGENT_ARGUMENT) {
+        return crate::agent::main();
+    }
+    limits::raise();
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => finish(dispatch(cli.command)),
+        Err(error) => refuse(&error, Exit::Usage),
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Replay(options) => replay::run(&options),
+        Command::Doc(options) => doc::run(&options),
+        Command::Completions(options) => {
+            clap_complete::generate(options.shell, &mut Cli::command(), "rappel", &mut io::stdout());
+            Ok(Exit::Success)
+        }
+    }
+}
+
+/// Shows what clap has to say: help is no failure.
+fn refuse(error: &clap::Error, usage: Exit) -> ExitCode {
+    // Nobody is left to tell where this cannot be printed.
+    let _ = error.print();
+    if error.use_stderr() { usage.into() } else { ExitCode::SUCCESS }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own last word")]
+fn finish(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(stopped) => {
+            eprintln!("error: {}", stopped.message);
+            stopped.exit.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
 }

@@ -25,10 +25,16 @@ pub mod model;
 pub mod template;
 
 #[cfg(feature = "controller")]
+pub mod plan;
+
+#[cfg(feature = "controller")]
 pub mod event;
 
 #[cfg(feature = "controller")]
 pub mod ssh;
+
+#[cfg(feature = "controller")]
+pub mod run;
 
 #[cfg(feature = "controller")]
 pub mod deploy;

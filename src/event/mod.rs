@@ -3,6 +3,7 @@
 //! Events are complete (a reporter never asks back), serialisable (a run can be recorded and replayed), and free of secrets:
 //! those are removed where the event is made, by [`crate::run`].
 
+mod finding;
 mod recap;
 
 use std::time::Duration;

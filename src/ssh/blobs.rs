@@ -56,6 +56,16 @@ impl Blobs {
         Ok(Blob::Stored { digest, size })
     }
 
+    /// The same, but never to ride along: for one of many files.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn add_stored(&mut self, path: &Path) -> io::Result<Blob> {
+        let (digest, size) = digest_file(path)?;
+        self.sources.insert(digest, Source::File(path.to_owned()));
+        Ok(Blob::Stored { digest, size })
+    }
+
     /// Takes over the content of `other`.
     pub fn extend(&mut self, other: Blobs) {
         self.sources.extend(other.sources);

@@ -199,6 +199,11 @@ pub enum PrivilegeError {
 }
 
 impl ConnectError {
+    /// Whether the host was reached but would not let us become the user.
+    pub fn is_privilege(&self) -> bool {
+        matches!(self, Self::Privilege { .. })
+    }
+
     /// What the user can do about it.
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -268,4 +273,11 @@ pub enum LinkError {
         /// How.
         reason: String,
     },
+}
+
+impl LinkError {
+    /// Whether the connection is of no use any more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Lost { .. } | Self::Timeout { .. })
+    }
 }

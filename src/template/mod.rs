@@ -11,6 +11,7 @@
 mod arguments;
 mod call;
 mod compile;
+mod entry;
 mod error;
 mod eval;
 mod filter;
@@ -45,6 +46,7 @@ use session::Session;
 use source::Template;
 
 pub use compile::Sealed;
+pub use entry::{node_value, value_node};
 pub use lazy::Lazy;
 pub use object::Object;
 pub use value::{Entries, Key, List, Map, Missing, Shared, Value, from_wire, is_omit, omit, to_wire};

@@ -1,0 +1,50 @@
+//! A [`Diagnostic`] gets the lines it points at, so that a report or a replay needs no files.
+
+use super::{Excerpt, Finding};
+use crate::text::{Diagnostic, Sources, Span};
+
+/// Of a label that covers more lines than this, only the first line is shown.
+const MOST_LINES: usize = 4;
+
+impl Finding {
+    /// Takes the lines that `diagnostic` points at out of `sources`. Texts that were encrypted are not shown.
+    pub fn new(diagnostic: Diagnostic, sources: &Sources) -> Self {
+        let excerpts = diagnostic.labels.iter().map(|(span, _)| excerpt(*span, sources)).collect();
+        Self { diagnostic, excerpts }
+    }
+}
+
+fn excerpt(span: Span, sources: &Sources) -> Excerpt {
+    let source = sources.get(span.source);
+    let position = sources.position(span);
+    if source.secret {
+        return Excerpt { first_line: position.line, position, text: String::new(), start: 0, end: 0 };
+    }
+    let text = source.text.as_str();
+    let start = floor(text, span.start as usize);
+    let mut end = floor(text, (span.end as usize).max(start));
+    let before = text.get(..start).unwrap_or_default();
+    let first = before.rfind('\n').map_or(0, |newline| newline + 1);
+    if text.get(start..end).is_some_and(|marked| marked.trim_end().matches('\n').count() >= MOST_LINES) {
+        end = line_end(text, start);
+    }
+    // A label at a line's end would otherwise point into the next line.
+    let marked = text.get(start..end).unwrap_or_default();
+    end = start + marked.trim_end_matches(['\n', '\r']).len();
+    let lines = text.get(first..line_end(text, end)).unwrap_or_default();
+    Excerpt { first_line: position.line, position, text: lines.to_owned(), start: start - first, end: end - first }
+}
+
+fn line_end(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    from + rest.find('\n').map_or(rest.len(), |newline| rest.get(..newline).unwrap_or(rest).trim_end_matches('\r').len())
+}
+
+/// The nearest character boundary at or before `offset`.
+fn floor(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}

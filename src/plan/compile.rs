@@ -1,0 +1,384 @@
+//! [`Compiler`]: lists of tasks as written become blocks of steps. Imports are unrolled here; includes wait for the run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::{Condition, OWN};
+use super::scope::StaticScope;
+use super::{ActionSpec, Block, Context, Handler, Item, Role, Selection, Step, Vars, Work};
+use crate::model::{self, Keyword, Keywords, Level, Loader};
+use crate::module;
+use crate::template::{Expr, Scope, Templar};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean};
+
+/// Turns what the user wrote into steps.
+#[derive(Clone)]
+pub struct Compiler {
+    /// Compiles expressions.
+    pub templar: Templar,
+    /// Reads files.
+    pub loader: Arc<Loader>,
+    /// The controller-side actions there are.
+    pub actions: &'static [ActionSpec],
+    /// `--tags`, `--skip-tags`.
+    pub selection: Arc<Selection>,
+    /// Extra variables, for the names of imported files.
+    pub extra: Arc<Vars>,
+    /// Where roles are looked for, beside the usual places.
+    pub roles_path: Arc<Vec<PathBuf>>,
+    /// Directories that hold `ansible_collections/`.
+    pub collection_paths: Arc<Vec<PathBuf>>,
+}
+
+/// What surrounds a list of tasks.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) context: Arc<Context>,
+    /// The play's directory and variables, for names of imported files.
+    pub(super) play: Arc<PlayScope>,
+    pub(super) handler: bool,
+    pub(super) section: Option<&'static str>,
+}
+
+/// What a play knows before it has hosts.
+#[derive(Clone, Debug, Default)]
+pub struct PlayScope {
+    /// `playbook_dir`.
+    pub dir: PathBuf,
+    /// Its `vars:`.
+    pub vars: Arc<Vars>,
+}
+
+/// Blocks and handlers that a role or file brought.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// Its tasks.
+    pub block: Arc<Block>,
+    /// Its handlers.
+    pub handlers: Vec<Arc<Handler>>,
+    /// The role, if it is one.
+    pub role: Option<Arc<Role>>,
+}
+
+/// What is compiled while handlers are collected.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub(super) handlers: Vec<Arc<Handler>>,
+    pub(super) roles: Vec<Arc<Role>>,
+    /// Files and roles that are open, to find cycles.
+    pub(super) open: Vec<PathBuf>,
+}
+
+impl Compiler {
+    /// Compiles a file of tasks that a dynamic include named.
+    pub fn include(&self, path: &Path, context: &Arc<Context>, play: &Arc<PlayScope>, handler: bool, diags: &mut Diagnostics) -> Piece {
+        let mut collected = Collected::default();
+        let place = Place { context: context.clone(), play: play.clone(), handler, section: None };
+        let block = self.file(path, &place, &mut collected, diags);
+        Piece { block: Arc::new(block), handlers: collected.handlers, role: None }
+    }
+
+    pub(super) fn file(&self, path: &Path, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Block {
+        let level = if place.handler { Level::Handler } else { Level::Task };
+        let items = self.loader.tasks(path, level, None, diags);
+        let mut place = place.clone();
+        let mut context = (*place.context).clone();
+        context.dir = path.parent().map(Path::to_owned).unwrap_or_default();
+        place.context = Arc::new(context);
+        collected.open.push(path.to_owned());
+        let tasks = self.items(&items, &place, collected, diags);
+        collected.open.pop();
+        Block { tasks, ..Block::default() }
+    }
+
+    pub(super) fn items(&self, items: &[model::Item], place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
+        let mut steps = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                model::Item::Block(block) => steps.push(Item::Block(Arc::new(self.block(block, place, collected, diags)))),
+                model::Item::Task(task) => steps.extend(self.task(task, place, collected, diags)),
+            }
+        }
+        steps
+    }
+
+    fn block(&self, block: &model::Block, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Block {
+        let inner = Place { context: Arc::new(self.descend(&place.context, &block.keywords, diags)), ..place.clone() };
+        let rescue = Place { section: Some("rescue"), ..inner.clone() };
+        let always = Place { section: Some("always"), ..inner.clone() };
+        Block {
+            span: Some(block.span),
+            name: block.keywords.get(Keyword::Name).map(|name| self.templar.compile(name, diags)),
+            transaction: block
+                .keywords
+                .get(Keyword::Vars)
+                .and_then(|vars| vars.get("rappel_transaction"))
+                .map(|wanted| Arc::new(self.templar.compile(wanted, diags))),
+            tasks: self.items(&block.block, &inner, collected, diags),
+            rescue: block.has_rescue.then(|| self.items(&block.rescue, &rescue, collected, diags)),
+            always: self.items(&block.always, &always, collected, diags),
+            role: None,
+        }
+    }
+
+    fn task(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
+        let name = task.action.module.value.as_str();
+        match short_name(name) {
+            "import_tasks" => self.import_tasks(task, place, collected, diags),
+            "import_role" => self.import_role(task, place, collected, diags),
+            _ => self.step(task, place, diags).map(|step| Item::Step(Arc::new(step))).into_iter().collect(),
+        }
+    }
+
+    fn import_tasks(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
+        if let Some(span) = self.loop_span(task) {
+            diags.push(
+                Diagnostic::error("import-loop", "`import_tasks` cannot be looped: it is unrolled before there are hosts")
+                    .at(span, "this loop")
+                    .help("use `include_tasks`"),
+            );
+            return Vec::new();
+        }
+        let Some(wanted) = import_name(task, "file") else {
+            diags.push(Diagnostic::error("missing-parameter", "`import_tasks` needs a file").at(task.span, "in this task"));
+            return Vec::new();
+        };
+        let Some(name) = self.static_text(wanted, place, diags) else { return Vec::new() };
+        let Some(path) = find_tasks(&name, place) else {
+            diags.push(
+                Diagnostic::error("file-not-found", format!("cannot find the task file `{name}`"))
+                    .at(wanted.span, "imported here")
+                    .help(format!("it was looked for beside the importing file and in `{}`", place.play.dir.display())),
+            );
+            return Vec::new();
+        };
+        if collected.open.contains(&path) {
+            diags.push(
+                Diagnostic::error("import-cycle", format!("`{}` imports itself", path.display()))
+                    .at(wanted.span, "imported again here")
+                    .help("use `include_tasks` with a condition that ends"),
+            );
+            return Vec::new();
+        }
+        let inner = self.imported(task, place, diags);
+        vec![Item::Block(Arc::new(self.file(&path, &inner, collected, diags)))]
+    }
+
+    /// The place for what a static import brings: the import's own keywords are inherited.
+    pub(super) fn imported(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Place {
+        let mut context = self.descend_without_vars(&place.context, &task.keywords, diags);
+        if let Some(vars) = task.keywords.get(Keyword::Vars) {
+            context.include_vars.push(Arc::new(self.vars(vars, diags)));
+        }
+        Place { context: Arc::new(context), ..place.clone() }
+    }
+
+    pub(super) fn loop_span(&self, task: &model::Task) -> Option<Span> {
+        let with = task.with.as_ref().map(|(kind, _)| kind.span);
+        with.or_else(|| task.keywords.get(Keyword::Loop).map(|node| node.span))
+    }
+
+    /// Text that must be known before there are hosts.
+    pub(super) fn static_text(&self, node: &Node, place: &Place, diags: &mut Diagnostics) -> Option<String> {
+        let expr = self.templar.compile(node, diags);
+        let scope: Arc<dyn Scope> =
+            Arc::new(StaticScope { extra: self.extra.clone(), play: place.play.clone(), context: place.context.clone() });
+        match self.templar.render(&expr, &scope) {
+            Ok(text) => Some(text),
+            Err(diagnostic) => {
+                diags.push(
+                    diagnostic.help("an import is resolved before there are hosts: use variables of the play or `-e`, or an include"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Compiles one task that is not an import; `None` when the selection leaves it out or it is wrong.
+    pub(super) fn step(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Step> {
+        let context = Arc::new(self.descend(&place.context, &task.keywords, diags));
+        let work = self.work(&task.action.module, &context, diags)?;
+        let (params, whole) = self.params(task, work, diags);
+        let looped = self.looped(task, diags);
+        if !self.selection.takes(&context.tags) {
+            return None;
+        }
+        Some(Step {
+            span: task.span,
+            name: task.keywords.get(Keyword::Name).map(|name| self.templar.compile(name, diags)),
+            module: task.action.module.clone(),
+            work,
+            params,
+            whole,
+            looped,
+            register: task.keywords.get(Keyword::Register).and_then(|node| Some(Spanned::new(node.as_str()?.to_owned(), node.span))),
+            context,
+            outer: place.context.clone(),
+            handler: place.handler,
+            section: place.section,
+        })
+    }
+
+    fn work(&self, name: &Spanned<String>, context: &Context, diags: &mut Diagnostics) -> Option<Work> {
+        let found = self
+            .find_work(&name.value)
+            .or_else(|| context.collections.iter().find_map(|collection| self.find_work(&format!("{collection}.{}", name.value))));
+        if found.is_none() {
+            let known = self.actions.iter().map(|action| action.name).chain(module::MODULES.iter().map(|entry| entry.name));
+            let mut diagnostic = Diagnostic::error("unknown-module", format!("module `{}` is not supported", name.value)).at(name.span, "");
+            if let Some(close) = did_you_mean(short_name(&name.value), known) {
+                diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
+            }
+            diags.push(diagnostic);
+        }
+        found
+    }
+
+    fn find_work(&self, name: &str) -> Option<Work> {
+        let short = short_name(name);
+        let action = self.actions.iter().find(|action| action.name == short || action.aliases.contains(&short));
+        action.map(Work::Action).or_else(|| module::find(name).map(Work::Module))
+    }
+
+    fn params(&self, task: &model::Task, work: Work, diags: &mut Diagnostics) -> (Vec<(Spanned<String>, Expr)>, Option<Expr>) {
+        let args = &task.action.args;
+        let written = super::check::params(&task.action, work, diags);
+        let params = written.into_iter().map(|(name, node)| (name, self.templar.compile(node, diags))).collect();
+        (params, args.whole.as_ref().map(|whole| self.templar.compile(whole, diags)))
+    }
+
+    fn looped(&self, task: &model::Task, diags: &mut Diagnostics) -> Option<super::Loop> {
+        if let Some((kind, items)) = &task.with {
+            return Some(super::Loop { kind: kind.clone(), items: self.templar.compile(items, diags) });
+        }
+        let items = task.keywords.get(Keyword::Loop)?;
+        Some(super::Loop { kind: Spanned::new("loop".to_owned(), items.span), items: self.templar.compile(items, diags) })
+    }
+
+    /// What is inherited below something that carries `keywords`.
+    pub(super) fn descend(&self, outer: &Context, keywords: &Keywords, diags: &mut Diagnostics) -> Context {
+        let mut context = self.descend_without_vars(outer, keywords, diags);
+        if let Some(vars) = keywords.get(Keyword::Vars) {
+            context.vars.push(Arc::new(self.vars(vars, diags)));
+        }
+        context
+    }
+
+    pub(super) fn descend_without_vars(&self, outer: &Context, keywords: &Keywords, diags: &mut Diagnostics) -> Context {
+        let mut context = outer.clone();
+        for own in OWN {
+            context.unset(*own);
+        }
+        for (keyword, node) in &keywords.0 {
+            match keyword.value {
+                Keyword::When => context.when.extend(self.conditions(node, diags)),
+                Keyword::Tags => context.tags.extend(self.tags(node, diags)),
+                Keyword::Vars | Keyword::Name => {}
+                Keyword::Environment => context.environment.push(Arc::new(self.templar.compile(node, diags))),
+                Keyword::ModuleDefaults => context.module_defaults.push(Arc::new(self.templar.compile(node, diags))),
+                Keyword::Notify => context.notify.push(Arc::new(self.templar.compile(node, diags))),
+                Keyword::Collections => context.collections = strings(node),
+                Keyword::Until | Keyword::ChangedWhen | Keyword::FailedWhen => {
+                    context.set(keyword.value, self.templar.condition(node, diags))
+                }
+                other => context.set(other, self.templar.compile(node, diags)),
+            }
+        }
+        context
+    }
+
+    /// `apply`: keywords of an include for the tasks it brings. They were values of a parameter until now.
+    pub fn apply(&self, outer: &Context, apply: &Expr, span: Span, diags: &mut Diagnostics) -> Context {
+        let mut keywords = Keywords::default();
+        for row in Keyword::TABLE {
+            if let Some(entry) = apply.entry(row.name) {
+                let source = self.loader.sources().get(entry.span().source);
+                let written = source.text.get(entry.span().start as usize..entry.span().end as usize).unwrap_or_default();
+                let node = match entry.literal() {
+                    Some(value) => crate::template::value_node(&crate::template::to_wire(value), entry.span()),
+                    None => Node::new(NodeKind::Str(written.trim_matches(['"', '\'']).to_owned()), entry.span()),
+                };
+                let node = match node.kind {
+                    NodeKind::Unsafe(inner) => *inner,
+                    _ => node,
+                };
+                keywords.0.push((Spanned::new(row.keyword, span), node));
+            }
+        }
+        self.descend(outer, &keywords, diags)
+    }
+
+    pub(super) fn conditions(&self, node: &Node, diags: &mut Diagnostics) -> Vec<Arc<Condition>> {
+        match &node.kind {
+            NodeKind::Seq(items) => items.iter().flat_map(|item| self.conditions(item, diags)).collect(),
+            _ => vec![Arc::new(Condition { expr: self.templar.condition(node, diags), text: node.clone() })],
+        }
+    }
+
+    /// Tags: a list, or text split at commas.
+    pub(super) fn tags(&self, node: &Node, diags: &mut Diagnostics) -> Vec<String> {
+        let scope: Arc<dyn Scope> = Arc::new(StaticScope { extra: self.extra.clone(), ..StaticScope::default() });
+        let mut tags = Vec::new();
+        for text in strings(node) {
+            let text = if text.contains("{{") {
+                let expr = self.templar.compile(&Node::new(NodeKind::Str(text.clone()), node.span), diags);
+                self.templar.render(&expr, &scope).unwrap_or(text)
+            } else {
+                text
+            };
+            tags.extend(text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
+        }
+        tags
+    }
+
+    /// `vars:`: a mapping, or a list of mappings.
+    pub(super) fn vars(&self, node: &Node, diags: &mut Diagnostics) -> Vars {
+        match &node.kind {
+            NodeKind::Map(entries) => entries
+                .iter()
+                .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), Arc::new(self.templar.compile(value, diags)))))
+                .collect(),
+            NodeKind::Seq(items) => items.iter().flat_map(|item| self.vars(item, diags)).collect(),
+            _ => Vars::new(),
+        }
+    }
+
+    /// Named values as variables.
+    pub fn named(&self, entries: &[(Spanned<String>, Node)], diags: &mut Diagnostics) -> Vars {
+        entries.iter().map(|(name, value)| (name.value.clone(), Arc::new(self.templar.compile(value, diags)))).collect()
+    }
+}
+
+/// A module's name without `ansible.builtin.` or `ansible.legacy.`.
+pub(super) fn short_name(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+}
+
+/// The file or role that an import names, free-form or by parameter.
+pub(super) fn import_name<'a>(task: &'a model::Task, parameter: &str) -> Option<&'a Node> {
+    let args = &task.action.args;
+    let named = args.params.iter().find(|(name, _)| name.value == parameter || name.value == "_raw_params").map(|(_, node)| node);
+    named.or(args.free.as_ref())
+}
+
+/// A task file: beside the importing file, in the role's tasks, or beside the playbook.
+fn find_tasks(name: &str, place: &Place) -> Option<PathBuf> {
+    let context = &place.context;
+    let mut folders = vec![context.dir.clone()];
+    if let Some(role) = &context.role {
+        folders.push(role.path.join(if place.handler { "handlers" } else { "tasks" }));
+        folders.push(role.path.clone());
+    }
+    folders.push(place.play.dir.join("tasks"));
+    folders.push(place.play.dir.clone());
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+fn strings(node: &Node) -> Vec<String> {
+    match &node.kind {
+        NodeKind::Seq(items) => items.iter().flat_map(strings).collect(),
+        NodeKind::Str(text) => vec![text.clone()],
+        NodeKind::Int(number) => vec![number.to_string()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,22 @@
+//! Fails, with a message.
+//!
+//! ```yaml
+//! - fail: {msg: "`version` is needed"}
+//!   when: version is undefined
+//! ```
+
+use super::prelude::*;
+
+pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
+
+params! {
+    pub struct Fail {
+        /// Why.
+        msg: String = "Failed as requested from task",
+    }
+}
+
+pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
+    let params: Fail = call.decode()?;
+    Err(Failure::new(params.msg).into())
+}

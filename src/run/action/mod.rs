@@ -1,0 +1,137 @@
+//! Actions: what a task does on the controller. One file each; [`actions!`] lists them.
+
+pub(super) mod gather_facts;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::Effect;
+use super::call::ModuleCall;
+use super::item::{Item, Trouble};
+use crate::module::Declared;
+use crate::plan::ActionSpec;
+use crate::template::{Scope, Templar};
+use crate::wire::{Failure, Map, Outcome};
+
+/// One call of an action for one item.
+pub(super) struct ActionCall<'a> {
+    pub(super) item: &'a Item<'a>,
+    pub(super) params: Map,
+    pub(super) delegate: Option<String>,
+}
+
+/// What an action gives.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    pub(super) effects: Vec<Effect>,
+    pub(super) notify: Option<Vec<String>>,
+    /// Show the result at every verbosity.
+    pub(super) verbose_always: bool,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, ..Self::default() }
+    }
+}
+
+type Run = for<'a> fn(ActionCall<'a>) -> BoxFuture<'a, Result<Answer, Trouble>>;
+
+impl<'a> ActionCall<'a> {
+    fn templar(&self) -> &'a Templar {
+        &self.item.task.shared.templar
+    }
+
+    fn scope(&self) -> &'a Arc<dyn Scope> {
+        &self.item.scope
+    }
+
+    fn decode<T: Declared>(&self) -> Result<T, Trouble> {
+        T::decode(&self.params).map_err(|message| Failure::new(message).into())
+    }
+
+    /// Where files of the controller are looked for.
+    fn search_path(&self) -> Vec<PathBuf> {
+        super::magic::search_path(&self.item.task.play, &self.item.task.step.context)
+    }
+
+    /// Calls a module of the agent as part of this action.
+    async fn module(&self, name: &str, params: Map) -> Result<Outcome, Trouble> {
+        ModuleCall { item: self.item, params, delegate: self.delegate.clone() }.run(name).await
+    }
+}
+
+/// Lists the actions: `file::Type as name | alias, reversible`.
+macro_rules! actions {
+    ($($file:ident :: $ty:ident as $name:literal $(| $alias:literal)* $(, $open:ident)?;)*) => {
+        /// All actions, for the plan.
+        pub static ACTIONS: &[ActionSpec] = &[$(ActionSpec {
+            name: $name,
+            aliases: &[$($alias),*],
+            spec: <$file::$ty as Declared>::SPEC,
+            open: { #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the mark is optional")] let mut open = false; $(open = stringify!($open).len() == 4;)? open },
+            reversible: $file::REVERSIBLE,
+        }),*];
+
+        static RUNS: &[(&str, Run)] = &[$(($name, |call| Box::pin($file::run(call)))),*];
+    };
+}
+
+mod add_host;
+mod assert;
+mod debug;
+mod fail;
+mod fetch;
+mod group_by;
+mod include_role;
+mod include_tasks;
+mod include_vars;
+mod meta;
+mod pause;
+mod raw;
+mod set_fact;
+mod set_stats;
+mod validate_argument_spec;
+mod wait_for_connection;
+
+actions! {
+    add_host::AddHost as "add_host", open;
+    assert::Assert as "assert";
+    debug::Debug as "debug";
+    fail::Fail as "fail";
+    fetch::Fetch as "fetch";
+    gather_facts::GatherFacts as "gather_facts", open;
+    group_by::GroupBy as "group_by";
+    include_role::IncludeRole as "include_role";
+    include_tasks::IncludeTasks as "include_tasks";
+    include_vars::IncludeVars as "include_vars";
+    meta::Meta as "meta";
+    pause::Pause as "pause";
+    raw::Raw as "raw";
+    set_fact::SetFact as "set_fact", open;
+    set_stats::SetStats as "set_stats";
+    validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";
+    wait_for_connection::WaitForConnection as "wait_for_connection";
+}
+
+/// Runs the action `spec`.
+pub(super) async fn run(spec: &ActionSpec, call: ActionCall<'_>) -> Result<Answer, Trouble> {
+    match RUNS.iter().find(|(name, _)| *name == spec.name) {
+        Some((_, run)) => run(call).await,
+        None => Err(Failure::new(format!("action `{}` is not supported", spec.name)).into()),
+    }
+}
+
+/// What every action file starts from.
+pub(super) mod prelude {
+    pub(in crate::run) use super::{ActionCall, Answer};
+    pub(in crate::run) use crate::module::{PathText, Reversible, Rule};
+    pub(in crate::run) use crate::params;
+    pub(in crate::run) use crate::run::Effect;
+    pub(in crate::run) use crate::run::item::Trouble;
+    pub(in crate::run) use crate::template::{from_wire, to_wire};
+    pub(in crate::run) use crate::wire::{Failure, Map, Outcome, Value};
+}

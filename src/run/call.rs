@@ -1,0 +1,264 @@
+//! A module call: connection, privilege, environment, files that go along, background jobs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fleet::Wiring;
+use super::item::{Item, Trouble};
+use super::magic::search_path;
+use crate::event::EventKind;
+use crate::model::Keyword;
+use crate::module::{self, Kind};
+use crate::plan::scope::Layered;
+use crate::ssh::{Blobs, Endpoint, Link, LinkError, Privilege, Session, Transport};
+use crate::template::{Scope, to_wire};
+use crate::text::{Diagnostic, Diagnostics};
+use crate::wire::{self, Blob, Call, Failure, Map, Outcome};
+
+/// One call of a module for one item.
+pub(super) struct ModuleCall<'a> {
+    pub(super) item: &'a Item<'a>,
+    pub(super) params: Map,
+    pub(super) delegate: Option<String>,
+}
+
+impl ModuleCall<'_> {
+    /// Calls the module `name` of the agent.
+    pub(super) async fn run(self, name: &str) -> Result<Outcome, Trouble> {
+        let mut blobs = Blobs::default();
+        let call = self.call(name, &mut blobs)?;
+        let (endpoint, privilege) = self.wiring()?;
+        let link = self.link(&endpoint, privilege.as_ref()).await?;
+        self.send(&link, &endpoint, call, &blobs).await
+    }
+
+    async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
+        let shared = &self.item.task.shared;
+        let output = shared.settings.stream.then(|| self.stream());
+        match link.call(call, blobs, output).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(failure)) => Err(failure.into()),
+            Err(error) => {
+                if error.is_lost() {
+                    shared.fleet.forget(endpoint).await;
+                }
+                Err(Trouble::Unreachable(explain(&error, endpoint)))
+            }
+        }
+    }
+
+    /// Passes on what programs print while they run.
+    fn stream(&self) -> tokio::sync::mpsc::Sender<crate::ssh::Output> {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<crate::ssh::Output>(64);
+        let events = self.item.task.shared.events.clone();
+        let (task, host) = (self.item.task.id, self.item.task.host.clone());
+        tokio::spawn(async move {
+            while let Some(output) = receiver.recv().await {
+                let text = String::from_utf8_lossy(&output.bytes).into_owned();
+                events.emit(EventKind::Output { task, host: host.clone(), stderr: output.stderr, text }).await;
+            }
+        });
+        sender
+    }
+
+    /// The agent to call.
+    pub(super) async fn link(&self, endpoint: &Endpoint, privilege: Option<&Privilege>) -> Result<Arc<Link>, Trouble> {
+        let session = self.session(endpoint).await?;
+        match session.agent(privilege).await {
+            Ok(link) => Ok(link),
+            Err(error) if error.is_privilege() => Err(Failure::new(error.to_string()).into()),
+            Err(error) => {
+                self.item.task.shared.fleet.forget(endpoint).await;
+                Err(Trouble::Unreachable(with_help(&error)))
+            }
+        }
+    }
+
+    pub(super) async fn session(&self, endpoint: &Endpoint) -> Result<Arc<Session>, Trouble> {
+        let shared = &self.item.task.shared;
+        shared.fleet.session(endpoint, &shared.events).await.map_err(|error| Trouble::Unreachable(with_help(&error)))
+    }
+
+    /// Where and as whom the call runs.
+    pub(super) fn wiring(&self) -> Result<(Endpoint, Option<Privilege>), Diagnostic> {
+        let task = self.item.task;
+        let shared = &task.shared;
+        let (host, layers) = match &self.delegate {
+            None => (task.host.as_str(), self.item.layers.clone()),
+            Some(delegate) => (delegate.as_str(), shared.layers(&task.play, delegate, &task.step.context)),
+        };
+        let scope: Arc<dyn Scope> = Arc::new(layers);
+        let wiring = Wiring { templar: &shared.templar, scope: &scope, context: &task.step.context, defaults: &shared.settings.connection };
+        let mut endpoint = wiring.endpoint(host)?;
+        if shared.is_implicit(host) && scope.get("ansible_connection").is_none() {
+            endpoint.transport = Transport::Local;
+        }
+        let privilege = wiring.privilege()?;
+        for secret in [&endpoint.password, &privilege.as_ref().and_then(|privilege| privilege.password.clone())].into_iter().flatten() {
+            shared.events.hide(secret.expose());
+        }
+        Ok((endpoint, privilege))
+    }
+
+    fn call(&self, name: &str, blobs: &mut Blobs) -> Result<Call, Trouble> {
+        let task = self.item.task;
+        let entry = module::find(name).ok_or_else(|| Failure::new(format!("module `{name}` is not supported")))?;
+        let mut params = self.params.clone();
+        let mut attached = Vec::new();
+        for param in entry.spec.params {
+            let local = matches!(param.kind, Kind::LocalFile | Kind::LocalTemplate);
+            let Some(text) = params.get(param.name).filter(|value| local && !value.is_null()).map(wire::Value::to_text) else { continue };
+            if params.get("remote_src").and_then(wire::Value::to_bool) == Some(true) {
+                continue;
+            }
+            let blob = match param.kind {
+                Kind::LocalTemplate => self.render(&text, &params, blobs)?,
+                _ => self.attach(&text, &mut params, blobs)?,
+            };
+            attached.extend(blob.map(|blob| (param.name.to_owned(), blob)));
+        }
+        let number = |keyword: Keyword| -> Result<Option<u32>, Diagnostic> {
+            let Some(expr) = task.step.keyword(keyword) else { return Ok(None) };
+            Ok(to_wire(&task.shared.templar.evaluate(expr, &self.item.scope)?).to_text().trim().parse().ok())
+        };
+        let timeout = number(Keyword::Timeout)?.or(Some(task.shared.settings.task_timeout)).filter(|seconds| *seconds > 0);
+        Ok(Call {
+            module: entry.name.to_owned(),
+            params,
+            blobs: attached,
+            check: self.checking(),
+            diff: self.diffing(),
+            environment: self.environment()?,
+            timeout,
+            detach: number(Keyword::Async)?.filter(|seconds| *seconds > 0),
+            stream: task.shared.settings.stream,
+            transaction: task.play.transaction_for(&task.host),
+            ..Call::default()
+        })
+    }
+
+    /// Whether the task only predicts.
+    pub(super) fn checking(&self) -> bool {
+        let task = self.item.task;
+        match task.step.keyword(Keyword::CheckMode) {
+            Some(_) => task.flag_in(Keyword::CheckMode, &self.item.scope),
+            None => task.shared.settings.check,
+        }
+    }
+
+    fn diffing(&self) -> bool {
+        let task = self.item.task;
+        match task.step.keyword(Keyword::Diff) {
+            Some(_) => task.flag_in(Keyword::Diff, &self.item.scope),
+            None => task.shared.settings.diff,
+        }
+    }
+
+    /// `environment`, from the outermost to the task's own.
+    pub(super) fn environment(&self) -> Result<Vec<(String, String)>, Diagnostic> {
+        let task = self.item.task;
+        let mut all: Vec<(String, String)> = Vec::new();
+        for expr in &task.step.context.environment {
+            let value = to_wire(&task.shared.templar.evaluate(expr, &self.item.scope)?);
+            let maps = match value {
+                wire::Value::Map(map) => vec![map],
+                wire::Value::List(items) => items.into_iter().filter_map(|item| item.as_map().cloned()).collect(),
+                wire::Value::Null => Vec::new(),
+                other => {
+                    return Err(Diagnostic::error("keyword-type", format!("`environment`: expected a mapping, found {}", other.kind()))
+                        .at(expr.span(), ""));
+                }
+            };
+            for (name, value) in maps.into_iter().flatten() {
+                all.retain(|(known, _)| *known != name);
+                all.push((name, value.to_text()));
+            }
+        }
+        Ok(all)
+    }
+
+    fn attach(&self, name: &str, params: &mut Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
+        let path = self.find("files", name)?;
+        if path.is_dir() {
+            let follow = params.get("local_follow").and_then(wire::Value::to_bool).unwrap_or(true);
+            return super::tree::attach(&path, follow, blobs).map(Some).map_err(Trouble::from);
+        }
+        if params.get("mode").and_then(wire::Value::as_str) == Some("preserve") {
+            super::tree::preserve_mode(&path, params);
+        }
+        blobs.add_file(&path).map(Some).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+    }
+
+    fn render(&self, name: &str, params: &Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
+        let task = self.item.task;
+        let path = self.find("templates", name)?;
+        let shared = &task.shared;
+        let options = super::tree::template_options(params, search_path(&task.play, &task.step.context));
+        let mut diags = Diagnostics::default();
+        let Some(expr) = shared.template_file(&path, &options, &mut diags) else {
+            let diagnostic = diags.into_vec().into_iter().next();
+            return Err(diagnostic.unwrap_or_else(|| Diagnostic::error("template", format!("cannot read {}", path.display()))).into());
+        };
+        let locals = super::tree::template_locals(&path, name, params);
+        let layers: Layered = self.item.layers.with(locals);
+        let scope: Arc<dyn Scope> = Arc::new(layers);
+        let text = shared.templar.render(&expr, &scope)?;
+        Ok(Some(blobs.add_bytes(text.into_bytes())))
+    }
+
+    /// A file of the controller: in `files/` or `templates/` of role, task file and playbook, or beside them.
+    pub(super) fn find(&self, folder: &str, name: &str) -> Result<PathBuf, Trouble> {
+        let task = self.item.task;
+        let searched = search_path(&task.play, &task.step.context);
+        find_in(&searched, folder, name).ok_or_else(|| {
+            let places = searched.iter().map(|path| format!("{}/{folder}", path.display())).collect::<Vec<_>>().join(", ");
+            let failure = Failure::new(format!("Could not find or access '{name}' on the controller; searched in: {places}"));
+            let span = task.step.param("src").map_or(task.step.span, crate::template::Expr::span);
+            let diagnostic = Diagnostic::error("file-not-found", format!("cannot find `{name}` on the controller"))
+                .at(span, "")
+                .help(format!("it was looked for in {places}; use `remote_src: true` for a file of the host"));
+            Trouble::Failed(Box::new(failure), Some(Box::new(diagnostic)))
+        })
+    }
+
+    /// How long to wait between looks at a background job; `None` to leave it alone.
+    pub(super) fn poll(&self) -> Result<Option<Duration>, Diagnostic> {
+        let task = self.item.task;
+        let seconds = match task.step.keyword(Keyword::Poll) {
+            Some(expr) => to_wire(&task.shared.templar.evaluate(expr, &self.item.scope)?).to_text().trim().parse().unwrap_or(15),
+            None => 15,
+        };
+        Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+}
+
+/// `name` under `folder` of the first of `places` that has it.
+pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    if path.is_absolute() {
+        return path.exists().then(|| path.to_owned());
+    }
+    if let Some(rest) = name.strip_prefix("~/") {
+        let home = std::env::var_os("HOME").map(PathBuf::from)?.join(rest);
+        return home.exists().then_some(home);
+    }
+    let candidates = places.iter().flat_map(|place| {
+        let above = (place.file_name().is_some_and(|name| name == "tasks" || name == "handlers"))
+            .then(|| place.parent().map(|parent| parent.join(folder).join(name)))
+            .flatten();
+        [Some(place.join(folder).join(name)), above, Some(place.join(name))]
+    });
+    candidates.flatten().find(|path| path.exists())
+}
+
+fn explain(error: &LinkError, endpoint: &Endpoint) -> String {
+    format!("lost {}: {error}", endpoint.name)
+}
+
+fn with_help(error: &crate::ssh::ConnectError) -> String {
+    match error.help() {
+        Some(help) => format!("{error}; {help}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,435 @@
+//! One item of one task on one host: condition, parameters, the call, its repetitions, and whether it changed or failed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Effect;
+use super::action::{ActionCall, Answer};
+use super::task::TaskRun;
+use crate::event::{EventKind, Shown, Status, TaskResult};
+use crate::model::Keyword;
+use crate::plan::Work;
+use crate::plan::scope::{Layered, Locals};
+use crate::template::{Scope, from_wire, is_omit, to_wire};
+use crate::text::Diagnostic;
+use crate::wire::{self, Diff, Failure, Map, Outcome};
+
+/// One item of one task on one host.
+pub(super) struct Item<'a> {
+    pub(super) task: &'a TaskRun,
+    pub(super) layers: Layered,
+    pub(super) scope: Arc<dyn Scope>,
+    pub(super) label: Option<String>,
+    /// Loop variables.
+    pub(super) locals: Locals,
+}
+
+/// What an item came to.
+pub(super) struct ItemOutcome {
+    pub(super) status: Status,
+    pub(super) raw: Map,
+    pub(super) ignored: bool,
+    pub(super) no_log: bool,
+    pub(super) diff: Vec<Diff>,
+    pub(super) warnings: Vec<String>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) notify: Option<Vec<String>>,
+    pub(super) finding: Option<Diagnostic>,
+    pub(super) delegate: Option<String>,
+    pub(super) verbose_always: bool,
+    pub(super) took: Duration,
+}
+
+impl Default for ItemOutcome {
+    fn default() -> Self {
+        Self {
+            status: Status::Ok,
+            raw: Map::new(),
+            ignored: false,
+            no_log: false,
+            diff: Vec::new(),
+            warnings: Vec::new(),
+            effects: Vec::new(),
+            notify: None,
+            finding: None,
+            delegate: None,
+            verbose_always: false,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+/// Why an attempt gave no outcome.
+pub(super) enum Trouble {
+    /// The task failed.
+    Failed(Box<Failure>, Option<Box<Diagnostic>>),
+    /// The host cannot be reached.
+    Unreachable(String),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure), None)
+    }
+}
+
+impl From<Diagnostic> for Trouble {
+    fn from(diagnostic: Diagnostic) -> Self {
+        let failure = Failure::new(diagnostic.message.clone());
+        Self::Failed(Box::new(failure), Some(Box::new(diagnostic)))
+    }
+}
+
+impl Item<'_> {
+    /// Runs it, repeating as `until` asks.
+    pub(super) async fn run(&self) -> ItemOutcome {
+        let begun = Instant::now();
+        let mut outcome = match self.condition() {
+            Err(diagnostic) => self.failed(diagnostic),
+            Ok(Some(skipped)) => skipped,
+            Ok(None) => self.repeated().await,
+        };
+        outcome.took = begun.elapsed();
+        outcome
+    }
+
+    /// `Some` when a condition does not hold.
+    pub(super) fn condition(&self) -> Result<Option<ItemOutcome>, Diagnostic> {
+        for condition in &self.task.step.context.when {
+            if !self.task.shared.templar.holds(&condition.expr, &self.scope)? {
+                let mut raw = Map::new();
+                raw.insert("changed".to_owned(), false.into());
+                raw.insert("false_condition".to_owned(), crate::template::node_value(&condition.text));
+                raw.insert("skip_reason".to_owned(), "Conditional result was False".into());
+                raw.insert("skipped".to_owned(), true.into());
+                return Ok(Some(ItemOutcome { status: Status::Skipped, raw, no_log: self.no_log(), ..ItemOutcome::default() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The outcome of an expression that cannot be evaluated.
+    pub(super) fn failed(&self, diagnostic: Diagnostic) -> ItemOutcome {
+        self.conclude(Err(Trouble::from(diagnostic)), Answered::default())
+    }
+
+    /// The loop's variables, for what is included.
+    pub(super) fn locals(&self) -> Vec<(String, wire::Value)> {
+        self.locals.0.iter().map(|(name, value)| (name.clone(), to_wire(value))).collect()
+    }
+
+    fn no_log(&self) -> bool {
+        // A condition that cannot be evaluated hides: better too little shown than a secret.
+        self.task.step.keyword(Keyword::NoLog).is_some_and(|expr| self.truth(expr).unwrap_or(true))
+    }
+
+    fn truth(&self, expr: &crate::template::Expr) -> Result<bool, Diagnostic> {
+        let value = self.task.shared.templar.evaluate(expr, &self.scope)?;
+        Ok(to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
+    }
+
+    async fn repeated(&self) -> ItemOutcome {
+        let step = &self.task.step;
+        let until = step.keyword(Keyword::Until);
+        let number = |keyword: Keyword| -> Result<Option<f64>, Diagnostic> {
+            let Some(expr) = step.keyword(keyword) else { return Ok(None) };
+            let value = to_wire(&self.task.shared.templar.evaluate(expr, &self.scope)?);
+            let text = value.to_text();
+            text.trim().parse().map(Some).map_err(|_| {
+                let name = keyword.name();
+                Diagnostic::error("keyword-type", format!("`{name}`: expected a number, found `{text}`")).at(expr.span(), "")
+            })
+        };
+        let (retries, delay) = match (number(Keyword::Retries), number(Keyword::Delay)) {
+            (Ok(retries), Ok(delay)) => (retries, delay.unwrap_or(5.0).max(0.0)),
+            (Err(diagnostic), _) | (_, Err(diagnostic)) => return self.failed(diagnostic),
+        };
+        if until.is_none() && retries.is_none() {
+            return self.once(None).await;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of attempts, clamped")]
+        let retries = retries.unwrap_or(3.0).clamp(0.0, 1e9) as u32;
+        let mut attempt = 1;
+        loop {
+            let mut outcome = self.once(Some(attempt)).await;
+            if outcome.status == Status::Unreachable {
+                return outcome;
+            }
+            let done = match until {
+                None => outcome.status != Status::Failed,
+                Some(until) => {
+                    let scope = self.with_result(&outcome.raw);
+                    match self.task.shared.templar.holds(until, &scope) {
+                        Ok(holds) => holds,
+                        Err(diagnostic) => return self.failed(diagnostic),
+                    }
+                }
+            };
+            if done {
+                return outcome;
+            }
+            if attempt > retries {
+                outcome.raw.insert("attempts".to_owned(), retries.into());
+                outcome.raw.insert("failed".to_owned(), true.into());
+                outcome.status = Status::Failed;
+                outcome.ignored = self.task.flag_in(Keyword::IgnoreErrors, &self.scope);
+                return outcome;
+            }
+            self.retrying(&outcome, attempt, retries).await;
+            tokio::time::sleep(Duration::try_from_secs_f64(delay).unwrap_or_default()).await;
+            attempt += 1;
+        }
+    }
+
+    async fn retrying(&self, outcome: &ItemOutcome, attempt: u32, retries: u32) {
+        let mut result = outcome.raw.clone();
+        result.insert("retries".to_owned(), (retries + 1).into());
+        let result = TaskResult {
+            task: self.task.id,
+            host: self.task.host.clone(),
+            delegate: outcome.delegate.clone(),
+            status: outcome.status,
+            ignored: false,
+            rescued: false,
+            item: self.label.clone().filter(|_| !outcome.no_log),
+            result: if outcome.no_log { Map::new() } else { result },
+            diff: Vec::new(),
+            warnings: Vec::new(),
+            finding: None,
+            took: Duration::ZERO,
+            shown: Shown::Verbose,
+            looped: self.label.is_some(),
+        };
+        self.task.shared.events.emit(EventKind::Retrying { result, left: retries + 1 - attempt }).await;
+    }
+
+    /// One attempt, judged.
+    async fn once(&self, attempt: Option<u32>) -> ItemOutcome {
+        let mut answered = Answered::default();
+        let answer = self.attempt(&mut answered).await;
+        let mut outcome = self.conclude(answer, answered);
+        if let Some(attempt) = attempt {
+            outcome.raw.insert("attempts".to_owned(), attempt.into());
+        }
+        outcome
+    }
+
+    async fn attempt(&self, answered: &mut Answered) -> Result<Outcome, Trouble> {
+        let delegate = self.delegate()?;
+        answered.delegate.clone_from(&delegate);
+        let params = self.params()?;
+        match self.task.step.work {
+            Work::Module(_) => {
+                let call = super::call::ModuleCall { item: self, params, delegate };
+                call.run(self.task.step.work.name()).await
+            }
+            Work::Action(spec) => {
+                let call = ActionCall { item: self, params, delegate };
+                let Answer { outcome, effects, notify, verbose_always } = super::action::run(spec, call).await?;
+                answered.effects = effects;
+                answered.notify = notify;
+                answered.verbose_always = verbose_always;
+                Ok(outcome)
+            }
+        }
+    }
+
+    fn delegate(&self) -> Result<Option<String>, Diagnostic> {
+        let Some(expr) = self.task.step.keyword(Keyword::DelegateTo) else { return Ok(None) };
+        let value = self.task.shared.templar.evaluate(expr, &self.scope)?;
+        if is_omit(&value) || value.is_none() {
+            return Ok(None);
+        }
+        let name = to_wire(&value).to_text();
+        if name.is_empty() {
+            return Err(Diagnostic::error("empty-delegate", "`delegate_to` came out empty")
+                .at(expr.span(), "")
+                .help("give it the name of a host"));
+        }
+        Ok(Some(name))
+    }
+
+    /// The task's parameters, templated, with `module_defaults` under them.
+    fn params(&self) -> Result<Map, Diagnostic> {
+        let step = &self.task.step;
+        let templar = &self.task.shared.templar;
+        let mut params = self.defaults()?;
+        if let Some(whole) = &step.whole {
+            match to_wire(&templar.evaluate(whole, &self.scope)?) {
+                wire::Value::Map(map) => params.extend(map),
+                wire::Value::Null => {}
+                other => {
+                    return Err(Diagnostic::error("parameter-type", format!("expected a mapping of parameters, found {}", other.kind()))
+                        .at(whole.span(), ""));
+                }
+            }
+        }
+        for (name, expr) in &step.params {
+            let value = templar.evaluate(expr, &self.scope)?;
+            if is_omit(&value) {
+                params.shift_remove(&name.value);
+            } else {
+                params.insert(name.value.clone(), to_wire(&value));
+            }
+        }
+        Ok(params)
+    }
+
+    fn defaults(&self) -> Result<Map, Diagnostic> {
+        let step = &self.task.step;
+        let mut params = Map::new();
+        for defaults in &step.context.module_defaults {
+            let wire::Value::Map(defaults) = to_wire(&self.task.shared.templar.evaluate(defaults, &self.scope)?) else { continue };
+            for (module, values) in defaults {
+                let short = module.strip_prefix("ansible.builtin.").or_else(|| module.strip_prefix("ansible.legacy.")).unwrap_or(&module);
+                if let (true, wire::Value::Map(values)) = (short == step.work.name() || module == step.module.value, values) {
+                    let spec = step.work.spec();
+                    params.extend(
+                        values.into_iter().map(|(name, value)| (spec.find(&name).map_or(name, |param| param.name.to_owned()), value)),
+                    );
+                }
+            }
+        }
+        Ok(params)
+    }
+
+    /// The scope in which `until`, `changed_when` and `failed_when` see the result.
+    fn with_result(&self, raw: &Map) -> Arc<dyn Scope> {
+        let mut locals = Locals::default();
+        let value = from_wire(&wire::Value::Map(raw.clone()));
+        if let Some(name) = &self.task.step.register {
+            locals.0.push((name.value.clone(), value));
+        }
+        Arc::new(self.layers.with(locals))
+    }
+
+    /// Judges an answer: `changed_when`, `failed_when`, `ignore_errors`.
+    fn conclude(&self, answer: Result<Outcome, Trouble>, answered: Answered) -> ItemOutcome {
+        let mut out = ItemOutcome {
+            no_log: self.no_log(),
+            effects: answered.effects,
+            notify: answered.notify,
+            delegate: answered.delegate,
+            verbose_always: answered.verbose_always,
+            ..ItemOutcome::default()
+        };
+        match answer {
+            Ok(outcome) => {
+                out.raw = outcome.data;
+                out.raw.entry("changed".to_owned()).or_insert(wire::Value::Bool(outcome.changed));
+                out.raw.insert("failed".to_owned(), false.into());
+                if let Some(reason) = outcome.skipped {
+                    out.raw.insert("skipped".to_owned(), true.into());
+                    out.raw.entry("msg".to_owned()).or_insert(reason.into());
+                    out.status = Status::Skipped;
+                }
+                if !outcome.diff.is_empty() {
+                    out.raw.insert("diff".to_owned(), diff_value(&outcome.diff));
+                }
+                out.diff = outcome.diff;
+                out.warnings = outcome.warnings;
+            }
+            Err(Trouble::Failed(failure, diagnostic)) => {
+                out.raw = failure.data;
+                out.raw.insert("changed".to_owned(), failure.changed.into());
+                out.raw.insert("failed".to_owned(), true.into());
+                if !failure.msg.is_empty() {
+                    out.raw.insert("msg".to_owned(), failure.msg.into());
+                }
+                out.warnings = failure.warnings;
+                out.finding = diagnostic.map(|diagnostic| *diagnostic);
+                out.status = Status::Failed;
+            }
+            Err(Trouble::Unreachable(message)) => {
+                out.raw.insert("changed".to_owned(), false.into());
+                out.raw.insert("msg".to_owned(), message.into());
+                out.raw.insert("unreachable".to_owned(), true.into());
+                out.status = Status::Unreachable;
+                out.ignored = self.task.flag_in(Keyword::IgnoreUnreachable, &self.scope);
+                return out;
+            }
+        }
+        self.judge(&mut out);
+        out
+    }
+
+    fn judge(&self, out: &mut ItemOutcome) {
+        let templar = &self.task.shared.templar;
+        let evaluated_failure = out.finding.is_some();
+        if out.status != Status::Skipped && !evaluated_failure {
+            // `register` is seen by the conditions with its lines, as playbooks read them.
+            let scope = self.with_result(&out.raw);
+            if let Some(expr) = self.task.step.keyword(Keyword::ChangedWhen) {
+                match templar.holds(expr, &scope) {
+                    Ok(changed) => drop(out.raw.insert("changed".to_owned(), changed.into())),
+                    Err(diagnostic) => self.judged_wrong(out, diagnostic),
+                }
+            }
+            if let Some(expr) = self.task.step.keyword(Keyword::FailedWhen) {
+                match templar.holds(expr, &scope) {
+                    Ok(failed) => {
+                        out.raw.insert("failed_when_result".to_owned(), failed.into());
+                        out.raw.insert("failed".to_owned(), failed.into());
+                        out.status = if failed { Status::Failed } else { Status::Ok };
+                        out.finding = None;
+                    }
+                    Err(diagnostic) => self.judged_wrong(out, diagnostic),
+                }
+            }
+        }
+        let changed = out.raw.get("changed").and_then(wire::Value::to_bool).unwrap_or(false);
+        out.status = match out.status {
+            Status::Ok if out.raw.get("failed").and_then(wire::Value::to_bool) == Some(true) => Status::Failed,
+            Status::Ok if changed => Status::Changed,
+            other => other,
+        };
+        if out.status == Status::Failed {
+            out.ignored = self.task.flag_in(Keyword::IgnoreErrors, &self.scope);
+        }
+    }
+
+    fn judged_wrong(&self, out: &mut ItemOutcome, diagnostic: Diagnostic) {
+        out.raw.insert("msg".to_owned(), diagnostic.message.clone().into());
+        out.raw.insert("failed".to_owned(), true.into());
+        out.status = Status::Failed;
+        out.finding = Some(diagnostic);
+    }
+}
+
+/// What an action gives beside its outcome.
+#[derive(Default)]
+struct Answered {
+    effects: Vec<Effect>,
+    notify: Option<Vec<String>>,
+    delegate: Option<String>,
+    verbose_always: bool,
+}
+
+fn diff_value(diffs: &[Diff]) -> wire::Value {
+    let one = |diff: &Diff| {
+        let mut map = Map::new();
+        map.insert("before".to_owned(), diff.before.as_str().into());
+        map.insert("after".to_owned(), diff.after.as_str().into());
+        map.insert("before_header".to_owned(), diff.before_header.as_str().into());
+        map.insert("after_header".to_owned(), diff.after_header.as_str().into());
+        wire::Value::Map(map)
+    };
+    match diffs {
+        [diff] => one(diff),
+        _ => wire::Value::List(diffs.iter().map(one).collect()),
+    }
+}
+
+impl TaskRun {
+    /// Whether the keyword `keyword` holds, evaluated without the loop's variables.
+    pub(super) fn flag(&self, keyword: Keyword) -> bool {
+        let scope: Arc<dyn Scope> = Arc::new(self.layers.clone());
+        self.flag_in(keyword, &scope)
+    }
+
+    pub(super) fn flag_in(&self, keyword: Keyword, scope: &Arc<dyn Scope>) -> bool {
+        let Some(expr) = self.step.keyword(keyword) else { return false };
+        let value = self.shared.templar.evaluate(expr, scope);
+        value.is_ok_and(|value| to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
+    }
+}

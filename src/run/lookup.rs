@@ -1,0 +1,231 @@
+//! Lookups that read the controller: files, the environment, programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::template::{Binding, FileOptions, LookupCall, Lookups, Scope, Value, to_wire};
+use crate::text::{Diagnostics, Sources, Vault};
+use crate::wire;
+
+/// Lookups of the real world.
+pub struct WorldLookups {
+    sources: Sources,
+    vault: Arc<Vault>,
+}
+
+const NAMES: &[&str] = &["file", "unvault", "env", "pipe", "lines", "template", "fileglob", "first_found"];
+
+impl WorldLookups {
+    /// Reads vault files with `vault`.
+    pub fn new(sources: Sources, vault: Arc<Vault>) -> Self {
+        Self { sources, vault }
+    }
+}
+
+impl Lookups for WorldLookups {
+    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, String> {
+        match call.name {
+            "file" => each(&call, |term| self.file(&call, term)),
+            "unvault" => each(&call, |term| self.read(&call, term)),
+            "env" => each(&call, |term| env(&call, term)),
+            "pipe" => each(&call, pipe),
+            "lines" => lines(&call),
+            "template" => each(&call, |term| self.template(&call, term)),
+            "fileglob" => fileglob(&call),
+            "first_found" => first_found(&call),
+            other => Err(format!("lookup `{other}` is not supported")),
+        }
+    }
+
+    fn names(&self) -> &[&str] {
+        NAMES
+    }
+}
+
+fn each(call: &LookupCall<'_>, one: impl Fn(&str) -> Result<Value, String>) -> Result<Vec<Value>, String> {
+    call.terms.iter().map(|term| one(&term.to_text())).collect()
+}
+
+fn option(call: &LookupCall<'_>, name: &str) -> Option<Value> {
+    call.options.iter().find(|(known, _)| &**known == name).map(|(_, value)| value.clone())
+}
+
+fn flag(call: &LookupCall<'_>, name: &str, default: bool) -> bool {
+    option(call, name).and_then(|value| to_wire(&value).to_bool()).unwrap_or(default)
+}
+
+/// The value of a variable that rappel sets itself.
+fn variable(scope: &Arc<dyn Scope>, name: &str) -> Option<Value> {
+    match scope.get(name)? {
+        Binding::Value(value) => Some(value),
+        Binding::Expr(expr) => expr.literal().cloned(),
+    }
+}
+
+fn search_path(call: &LookupCall<'_>) -> Vec<PathBuf> {
+    let Some(value) = variable(call.scope, "ansible_search_path") else { return vec![PathBuf::from(".")] };
+    value.as_items().map(|items| items.iter().map(|item| PathBuf::from(item.to_text())).collect()).unwrap_or_default()
+}
+
+fn find(call: &LookupCall<'_>, folder: &str, name: &str) -> Result<PathBuf, String> {
+    super::call::find_in(&search_path(call), folder, name).ok_or_else(|| format!("could not locate file in lookup: {name}"))
+}
+
+impl WorldLookups {
+    fn read(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
+        let path = find(call, "files", name)?;
+        let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let opened = if crate::text::vault::is_sealed(&bytes) {
+            self.vault.open(&String::from_utf8_lossy(&bytes)).map_err(|error| format!("{}: {error}", path.display()))?
+        } else {
+            bytes
+        };
+        String::from_utf8(opened).map(Value::from).map_err(|_| format!("{} is not UTF-8 text", path.display()))
+    }
+
+    fn file(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
+        let text = self.read(call, name)?.to_text();
+        let text = if flag(call, "lstrip", false) { text.trim_start() } else { &text };
+        let text = if flag(call, "rstrip", true) { text.trim_end() } else { text };
+        Ok(text.into())
+    }
+
+    fn template(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
+        let path = find(call, "templates", name)?;
+        let source = self.sources.read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let options = FileOptions { search: search_path(call), ..FileOptions::default() };
+        let mut diags = Diagnostics::default();
+        let expr = call.templar.file(source, &options, &mut diags);
+        let Some(expr) = expr.filter(|_| !diags.has_errors()) else {
+            return Err(diags.into_vec().into_iter().next().map(|found| found.message).unwrap_or_default());
+        };
+        let vars = option(call, "template_vars").and_then(|vars| vars.as_entries());
+        let mut locals = super::tree::template_locals(&path, name, &wire::Map::new());
+        for (key, value) in vars.iter().flat_map(|vars| vars.iter()) {
+            locals.0.push((key.0.to_text(), value.clone()));
+        }
+        let scope: Arc<dyn Scope> = Arc::new(Over { locals, scope: call.scope.clone() });
+        call.templar.render(&expr, &scope).map(Value::from).map_err(|diagnostic| diagnostic.message)
+    }
+}
+
+/// A few values over a scope.
+#[derive(Debug)]
+struct Over {
+    locals: crate::plan::scope::Locals,
+    scope: Arc<dyn Scope>,
+}
+
+impl Scope for Over {
+    fn get(&self, name: &str) -> Option<Binding> {
+        self.locals.get(name).or_else(|| self.scope.get(name))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = self.locals.names();
+        names.extend(self.scope.names());
+        names
+    }
+}
+
+fn env(call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
+    match std::env::var(name) {
+        Ok(text) => Ok(text.into()),
+        Err(_) => Ok(option(call, "default").unwrap_or_else(|| "".into())),
+    }
+}
+
+fn shell(command: &str) -> Result<String, String> {
+    let done = Command::new("/bin/sh").arg("-c").arg(command).output().map_err(|error| format!("cannot run `{command}`: {error}"))?;
+    if !done.status.success() {
+        return Err(format!("lookup_plugin.pipe({command}) returned {}", done.status.code().unwrap_or(-1)));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+fn pipe(command: &str) -> Result<Value, String> {
+    shell(command).map(|text| text.trim_end().into())
+}
+
+fn lines(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
+    let mut all = Vec::new();
+    for term in call.terms {
+        all.extend(shell(&term.to_text())?.lines().map(Value::from));
+    }
+    Ok(all)
+}
+
+fn fileglob(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
+    let mut found = Vec::new();
+    for term in call.terms {
+        let pattern = term.to_text();
+        let path = Path::new(&pattern);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let glob = globset::GlobBuilder::new(&name).literal_separator(true).build().map_err(|error| error.to_string())?.compile_matcher();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let folders: Vec<PathBuf> = if path.is_absolute() {
+            vec![parent.to_owned()]
+        } else {
+            search_path(call).iter().flat_map(|place| [place.join("files").join(parent), place.join(parent)]).collect()
+        };
+        let matches = folders.iter().map(|folder| matching(folder, &glob)).find(|matches| !matches.is_empty());
+        found.extend(matches.into_iter().flatten().map(|path| Value::from(path.display().to_string())));
+    }
+    Ok(found)
+}
+
+fn matching(folder: &Path, glob: &globset::GlobMatcher) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.retain(|path| path.file_name().is_some_and(|name| glob.is_match(name)));
+    paths.sort();
+    paths
+}
+
+/// Terms are file names, or mappings with `files`, `paths` and `skip`.
+fn first_found(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
+    let mut skip = flag(call, "skip", false);
+    let mut candidates: Vec<String> = Vec::new();
+    let texts = |value: Option<Value>| -> Vec<String> {
+        let split = |text: String| {
+            text.split([',', ';', ':']).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect::<Vec<_>>()
+        };
+        match value {
+            None => Vec::new(),
+            Some(value) => match value.as_items() {
+                Some(items) => items.iter().flat_map(|item| split(item.to_text())).collect(),
+                None => split(value.to_text()),
+            },
+        }
+    };
+    let cross = |files: Vec<String>, paths: Vec<String>| -> Vec<String> {
+        if paths.is_empty() {
+            return files;
+        }
+        paths.iter().flat_map(|path| files.iter().map(move |file| format!("{}/{file}", path.trim_end_matches('/')))).collect()
+    };
+    candidates.extend(cross(texts(option(call, "files")), texts(option(call, "paths"))));
+    for term in call.terms {
+        if let Some(entries) = term.as_entries() {
+            let entry = |name: &str| entries.iter().find(|(key, _)| key.0.as_str() == Some(name)).map(|(_, value)| value.clone());
+            skip |= entry("skip").and_then(|value| to_wire(&value).to_bool()).unwrap_or(false);
+            candidates.extend(cross(texts(entry("files")), texts(entry("paths"))));
+        } else {
+            candidates.push(term.to_text());
+        }
+    }
+    let places = search_path(call);
+    for name in &candidates {
+        for folder in ["files", "templates", "vars", "tasks"] {
+            if let Some(path) = super::call::find_in(&places, folder, name).filter(|path| path.is_file()) {
+                return Ok(vec![super::tree::tidy(&path).display().to_string().into()]);
+            }
+        }
+    }
+    if skip || call.options.iter().any(|(name, _)| &**name == "errors") {
+        return Ok(Vec::new());
+    }
+    Err(format!("No file was found when using first_found. Looked for: {}", candidates.join(", ")))
+}

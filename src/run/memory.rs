@@ -1,0 +1,144 @@
+//! [`Memory`]: what the run has learnt of each host: facts, registered results, `set_fact`, `include_vars`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use indexmap::IndexMap;
+
+use crate::plan::Vars;
+use crate::template::{Binding, Scope, Value, from_wire};
+use crate::wire::{self, Map};
+
+/// What is known of all hosts.
+#[derive(Debug, Default)]
+pub struct Memory {
+    hosts: RwLock<HashMap<String, Arc<HostMemory>>>,
+}
+
+/// What is known of one host.
+#[derive(Debug, Default)]
+pub struct HostMemory {
+    facts: RwLock<IndexMap<String, Value>>,
+    cached: RwLock<IndexMap<String, Value>>,
+    set: RwLock<IndexMap<String, Value>>,
+    included: RwLock<Vars>,
+}
+
+impl Memory {
+    /// What is known of `host`.
+    pub fn host(&self, host: &str) -> Arc<HostMemory> {
+        if let Some(memory) = read(&self.hosts).get(host) {
+            return memory.clone();
+        }
+        write(&self.hosts).entry(host.to_owned()).or_default().clone()
+    }
+}
+
+impl HostMemory {
+    /// Keeps facts as `setup` and other modules return them, with or without `ansible_` in front.
+    pub fn add_facts(&self, facts: &Map) {
+        let mut known = write(&self.facts);
+        for (name, value) in facts {
+            known.insert(name.strip_prefix("ansible_").unwrap_or(name).to_owned(), from_wire(value));
+        }
+    }
+
+    /// All facts, without `ansible_` in front.
+    pub fn facts(&self) -> Value {
+        Value::map(read(&self.facts).iter().map(|(name, value)| (name.clone(), value.clone())))
+    }
+
+    /// Whether facts were gathered.
+    pub fn has_facts(&self) -> bool {
+        !read(&self.facts).is_empty()
+    }
+
+    /// Forgets facts (`meta: clear_facts`).
+    pub fn clear_facts(&self) {
+        write(&self.facts).clear();
+        write(&self.cached).clear();
+    }
+
+    /// `set_fact`, `register`.
+    pub fn set(&self, name: &str, value: Value) {
+        write(&self.set).insert(name.to_owned(), value);
+    }
+
+    /// `set_fact` with `cacheable`: also a fact.
+    pub fn cache(&self, name: &str, value: Value) {
+        write(&self.cached).insert(name.to_owned(), value.clone());
+        write(&self.facts).insert(name.to_owned(), value);
+    }
+
+    /// `register`, from a result.
+    pub fn register(&self, name: &str, result: &Map) {
+        self.set(name, from_wire(&wire::Value::Map(result.clone())));
+    }
+
+    /// `include_vars`.
+    pub fn include(&self, vars: Vars) {
+        write(&self.included).extend(vars);
+    }
+}
+
+/// Facts as variables: `ansible_facts`, and each as `ansible_NAME`.
+#[derive(Debug)]
+pub struct FactsScope(pub Arc<HostMemory>);
+
+impl Scope for FactsScope {
+    fn get(&self, name: &str) -> Option<Binding> {
+        if name == "ansible_facts" {
+            return Some(Binding::Value(self.0.facts()));
+        }
+        if let Some(value) = read(&self.0.cached).get(name) {
+            return Some(Binding::Value(value.clone()));
+        }
+        let short = name.strip_prefix("ansible_")?;
+        // `ansible_local` and `ansible_user` of the same name: the connection variable is no fact.
+        read(&self.0.facts).get(short).cloned().map(Binding::Value)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let facts = read(&self.0.facts);
+        let mut names: Vec<_> = facts.keys().map(|name| format!("ansible_{name}")).collect();
+        names.push("ansible_facts".to_owned());
+        names.extend(read(&self.0.cached).keys().cloned());
+        names
+    }
+}
+
+/// `set_fact` and `register` as variables.
+#[derive(Debug)]
+pub struct SetScope(pub Arc<HostMemory>);
+
+impl Scope for SetScope {
+    fn get(&self, name: &str) -> Option<Binding> {
+        read(&self.0.set).get(name).cloned().map(Binding::Value)
+    }
+
+    fn names(&self) -> Vec<String> {
+        read(&self.0.set).keys().cloned().collect()
+    }
+}
+
+/// `include_vars` as variables.
+#[derive(Debug)]
+pub struct IncludedScope(pub Arc<HostMemory>);
+
+impl Scope for IncludedScope {
+    fn get(&self, name: &str) -> Option<Binding> {
+        Vars::get(&read(&self.0.included), name).cloned().map(Binding::Expr)
+    }
+
+    fn names(&self) -> Vec<String> {
+        read(&self.0.included).keys().cloned().collect()
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,319 @@
+//! The run: a plan, driven on a fleet. Everything asynchronous about playbooks is here; what is to be done was decided before.
+
+pub mod action;
+mod argument_spec;
+mod batch;
+mod call;
+mod cursor;
+mod emit;
+mod fleet;
+mod include;
+mod item;
+mod lookup;
+mod looping;
+mod magic;
+mod memory;
+mod meta;
+mod notify;
+mod play;
+mod scope;
+mod serial;
+mod settings;
+mod shared;
+mod task;
+mod transaction;
+mod tree;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, EventKind, Exit};
+use crate::model::{Inventory, Keyword, Loader, Prompt};
+use crate::plan::scope::Locals;
+use crate::plan::{self, Plan};
+use crate::ssh::Connector;
+use crate::template::{Scope, Templar, Value, to_wire};
+use crate::text::{Diagnostic, Sources, Vault};
+use crate::wire;
+
+use batch::Batch;
+use cursor::State;
+pub use emit::Emitter;
+pub use lookup::WorldLookups;
+pub use play::PlayState;
+pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};
+pub use shared::Shared;
+
+/// What a run works with, beside its settings.
+pub struct Inputs {
+    /// Every text that was read.
+    pub sources: Sources,
+    /// Opens what is encrypted.
+    pub vault: Arc<Vault>,
+    /// Reads playbooks and roles.
+    pub loader: Arc<Loader>,
+    /// Compiles and evaluates templates.
+    pub templar: Templar,
+    /// Compiles what dynamic includes bring.
+    pub compiler: plan::Compiler,
+    /// The hosts.
+    pub inventory: Inventory,
+    /// Reads the inventory again (`meta: refresh_inventory`).
+    pub reload: Arc<dyn Fn() -> Option<Inventory> + Send + Sync>,
+    /// Opens connections.
+    pub connector: Connector,
+    /// Asks the user (`vars_prompt`, `pause`); `None` where there is nobody to ask.
+    pub prompter: Option<Arc<dyn Prompter>>,
+    /// The first signal: no new tasks, roll back.
+    pub cancel: CancellationToken,
+    /// The second signal: stop now, leave the journal.
+    pub stop: CancellationToken,
+}
+
+/// Asks the user.
+pub trait Prompter: Send + Sync {
+    /// Shows `text` and reads a line, hidden if `private`.
+    ///
+    /// # Errors
+    /// The input ended, or it is no terminal.
+    fn ask(&self, text: &str, private: bool) -> std::io::Result<String>;
+}
+
+/// What a task does to the run itself.
+#[derive(Clone, Debug)]
+enum Effect {
+    /// A host for the plays that follow.
+    AddHost { name: String, groups: Vec<String>, vars: wire::Map },
+    /// A group for the plays that follow.
+    GroupBy { group: String, parents: Vec<String> },
+    /// More tasks.
+    Include(Box<include::Include>),
+    /// Data for the end of the run.
+    Stats { data: wire::Map, per_host: bool, aggregate: bool },
+    /// The connection is to be opened anew.
+    ResetConnection,
+}
+
+/// Runs `plan` and says how it ended.
+pub async fn run(plan: Plan, settings: Settings, inputs: Inputs, events: Sender<Event>) -> Exit {
+    let emitter = Emitter::new(events, inputs.sources.clone());
+    let shared = Arc::new(Shared::new(settings, inputs, emitter));
+    shared.started().await;
+    let mut runner = Runner { shared: shared.clone() };
+    for play in &plan.plays {
+        if !runner.play(play).await {
+            break;
+        }
+    }
+    shared.fleet.close().await;
+    shared.finished().await
+}
+
+struct Runner {
+    shared: Arc<Shared>,
+}
+
+impl Runner {
+    /// Runs one play; `false` when no other may follow.
+    async fn play(&mut self, plan: &Arc<plan::Play>) -> bool {
+        let (name, hosts) = match self.hosts(plan) {
+            Ok(found) => found,
+            Err(diagnostic) => {
+                self.shared.fail_run(diagnostic).await;
+                return false;
+            }
+        };
+        let lockstep = match self.lockstep(plan) {
+            Ok(lockstep) => lockstep,
+            Err(diagnostic) => {
+                self.shared.fail_run(diagnostic).await;
+                return false;
+            }
+        };
+        let check = self.shared.settings.check;
+        self.shared.events.emit(EventKind::PlayStarted { name: name.clone(), hosts: hosts.clone(), check, lockstep }).await;
+        if hosts.is_empty() {
+            self.shared.events.emit(EventKind::NoHostsMatched).await;
+            return true;
+        }
+        let prompts = match self.prompts(plan) {
+            Ok(prompts) => prompts,
+            Err(diagnostic) => {
+                self.shared.fail_run(diagnostic).await;
+                return false;
+            }
+        };
+        let play = Arc::new(PlayState::new(plan.clone(), name, hosts.clone(), prompts));
+        let batches = match serial::batches(&self.shared, &play) {
+            Ok(batches) => batches,
+            Err(diagnostic) => {
+                self.shared.fail_run(diagnostic).await;
+                return false;
+            }
+        };
+        self.batches(&play, batches, lockstep).await
+    }
+
+    async fn batches(&self, play: &Arc<PlayState>, batches: Vec<Vec<String>>, lockstep: bool) -> bool {
+        let shared = &self.shared;
+        for hosts in batches {
+            let hosts: Vec<String> = hosts.into_iter().filter(|host| !shared.is_lost(host)).collect();
+            if hosts.is_empty() || play.is_ended() {
+                continue;
+            }
+            play.begin_batch(hosts.clone());
+            for host in &hosts {
+                if let Err(diagnostic) = play.load_vars_files(shared, host, false) {
+                    shared.fail_run(diagnostic).await;
+                    return false;
+                }
+            }
+            let outcome = if lockstep { self.linear(play, &hosts).await } else { self.free(play, &hosts).await };
+            let lost =
+                outcome.states.iter().filter(|state| matches!(state, State::Failed | State::Unreachable | State::RolledBack)).count();
+            if outcome.fatal || shared.has_failed() {
+                return false;
+            }
+            if lost == hosts.len() {
+                if !outcome.states.iter().all(|state| *state == State::RolledBack) {
+                    shared.events.emit(EventKind::NoHostsRemaining).await;
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn linear(&self, play: &Arc<PlayState>, hosts: &[String]) -> BatchOutcome {
+        let mut batch = Batch::new(self.shared.clone(), play.clone(), hosts);
+        batch.linear().await;
+        self.account(&batch)
+    }
+
+    /// Hosts go on by themselves (`strategy: free`): each is a batch of its own.
+    async fn free(&self, play: &Arc<PlayState>, hosts: &[String]) -> BatchOutcome {
+        let mut tasks = tokio::task::JoinSet::new();
+        for host in hosts {
+            let mut batch = Batch::new(self.shared.clone(), play.clone(), std::slice::from_ref(host));
+            tasks.spawn(async move {
+                batch.linear().await;
+                batch
+            });
+        }
+        let mut outcome = BatchOutcome::default();
+        while let Some(joined) = tasks.join_next().await {
+            if let Ok(batch) = joined {
+                let own = self.account(&batch);
+                outcome.states.extend(own.states);
+            }
+        }
+        outcome
+    }
+
+    fn account(&self, batch: &Batch) -> BatchOutcome {
+        let states = batch.states();
+        for (host, state) in &states {
+            if matches!(state, State::Failed | State::Unreachable | State::RolledBack) {
+                self.shared.lose(host);
+            }
+        }
+        BatchOutcome {
+            fatal: batch.fatal.is_some() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop,
+            states: states.into_values().collect(),
+        }
+    }
+
+    /// The play's name and its hosts.
+    fn hosts(&self, plan: &Arc<plan::Play>) -> Result<(String, Vec<String>), Diagnostic> {
+        let shared = &self.shared;
+        let bare = Arc::new(PlayState::new(plan.clone(), String::new(), Vec::new(), Locals::default()));
+        let scope: Arc<dyn Scope> = Arc::new(shared.static_layers(&bare));
+        let value = to_wire(&shared.templar.evaluate(&plan.hosts, &scope)?);
+        let pattern = match &value {
+            wire::Value::List(items) => items.iter().map(wire::Value::to_text).collect::<Vec<_>>().join(","),
+            other => other.to_text(),
+        };
+        let name = match &plan.name {
+            Some(expr) => shared.templar.render(expr, &scope).unwrap_or_else(|_| shared.source_text(expr.span())),
+            None => pattern.clone(),
+        };
+        let mut hosts = shared.select(&pattern, plan.hosts.span())?;
+        hosts.retain(|host| !shared.is_lost(host));
+        if let Some(order) = plan.keyword(Keyword::Order) {
+            let order = to_wire(&shared.templar.evaluate(order, &scope)?).to_text();
+            serial::order(&mut hosts, &order);
+        }
+        Ok((name, hosts))
+    }
+
+    fn lockstep(&self, plan: &Arc<plan::Play>) -> Result<bool, Diagnostic> {
+        let Some(expr) = plan.keyword(Keyword::Strategy) else { return Ok(true) };
+        let name = expr.literal().map(Value::to_text).unwrap_or_default();
+        match name.strip_prefix("ansible.builtin.").unwrap_or(&name) {
+            "linear" => Ok(true),
+            "free" | "host_pinned" => {
+                if self.shared.settings.atomic {
+                    return Err(Diagnostic::error(
+                        "free-transaction",
+                        format!("a transaction needs all hosts in step, which `strategy: {name}` does not give"),
+                    )
+                    .at(expr.span(), "")
+                    .help("remove it, or do without `--atomic`"));
+                }
+                Ok(false)
+            }
+            other => Err(Diagnostic::error("unknown-strategy", format!("strategy `{other}` is not supported"))
+                .at(expr.span(), "")
+                .help("expected `linear`, `free` or `host_pinned`")),
+        }
+    }
+
+    fn prompts(&self, plan: &Arc<plan::Play>) -> Result<Locals, Diagnostic> {
+        let mut answers = Locals::default();
+        for prompt in &plan.prompts {
+            if self.shared.settings.extra.contains_key(&prompt.name.value) {
+                continue;
+            }
+            answers.0.push((prompt.name.value.clone(), self.prompt(prompt)?.into()));
+        }
+        Ok(answers)
+    }
+
+    fn prompt(&self, prompt: &Prompt) -> Result<String, Diagnostic> {
+        let text = |node: &Option<crate::text::Node>| node.as_ref().and_then(|node| node.as_str().map(str::to_owned));
+        let default = text(&prompt.default);
+        let question = text(&prompt.prompt).unwrap_or_else(|| prompt.name.value.clone());
+        let Some(prompter) = &self.shared.prompter else {
+            return default.ok_or_else(|| {
+                Diagnostic::error("no-answer", format!("`{}` is asked for, but there is no terminal", prompt.name.value))
+                    .at(prompt.name.span, "")
+                    .help(format!("give it with `-e {}=…`", prompt.name.value))
+            });
+        };
+        let suffix = default.as_ref().map(|default| format!(" [{default}]")).unwrap_or_default();
+        let ask = |text: &str| {
+            prompter.ask(text, prompt.private).map_err(|error| {
+                Diagnostic::error("no-answer", format!("cannot ask for `{}`: {error}", prompt.name.value)).at(prompt.name.span, "")
+            })
+        };
+        loop {
+            let answer = ask(&format!("{question}{suffix}: "))?;
+            if prompt.confirm && ask(&format!("confirm {question}{suffix}: "))? != answer {
+                continue;
+            }
+            let answer = if answer.is_empty() { default.clone().unwrap_or_default() } else { answer };
+            if prompt.private {
+                self.shared.events.hide(&answer);
+            }
+            return Ok(answer);
+        }
+    }
+}
+
+#[derive(Default)]
+struct BatchOutcome {
+    fatal: bool,
+    states: Vec<State>,
+}

@@ -1,0 +1,118 @@
+//! Which variables a task on a host sees: the layers of [`plan::scope`](crate::plan::scope), filled from what the run knows.
+
+use std::sync::Arc;
+
+use super::magic::Magic;
+use super::memory::{FactsScope, IncludedScope, SetScope};
+use super::{PlayState, Shared};
+use crate::plan::scope::{Layer, Layered};
+use crate::plan::{Context, Role, Vars};
+use crate::template::{Binding, Scope, Value, scope_value};
+
+impl Shared {
+    /// The variables of `host` at a place of a play; `magic` without `vars` itself, which would contain itself.
+    pub(super) fn layers(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>) -> Layered {
+        let mut layers = Layered::default();
+        let memory = self.memory.host(host);
+        let vars = |layers: &mut Layered, layer: Layer, vars: &Arc<Vars>| {
+            if !vars.is_empty() {
+                layers.push(layer, vars.clone());
+            }
+        };
+        layers.push(
+            Layer::Magic,
+            Arc::new(Magic { shared: self.clone(), play: play.clone(), host: host.to_owned(), context: context.clone() }),
+        );
+        vars(&mut layers, Layer::ExtraVars, &self.settings.extra);
+        for include in context.include_vars.iter().rev() {
+            vars(&mut layers, Layer::IncludeParams, include);
+        }
+        layers.push(Layer::SetFacts, Arc::new(SetScope(memory.clone())));
+        layers.push(Layer::IncludeVars, Arc::new(IncludedScope(memory.clone())));
+        for own in context.vars.iter().rev() {
+            vars(&mut layers, Layer::TaskVars, own);
+        }
+        for role in roles(context.role.as_ref(), play) {
+            push_role(&mut layers, &role);
+        }
+        for file in play.vars_files(self, host) {
+            vars(&mut layers, Layer::PlayVarsFiles, &file);
+        }
+        layers.push(Layer::PlayPrompts, play.prompts.clone());
+        vars(&mut layers, Layer::PlayVars, &play.plan.vars);
+        layers.push(Layer::Facts, Arc::new(FactsScope(memory)));
+        for (layer, group) in self.host_vars(play, host).iter() {
+            vars(&mut layers, *layer, group);
+        }
+        layers
+    }
+
+    /// The same as one scope.
+    pub(super) fn scope(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>) -> Arc<dyn Scope> {
+        Arc::new(self.layers(play, host, context))
+    }
+
+    /// `hostvars`: every host's variables, templated in that host's own scope.
+    pub(super) fn hostvars(self: &Arc<Self>, play: &Arc<PlayState>) -> Value {
+        scope_value(Arc::new(HostVars { shared: self.clone(), play: play.clone() }))
+    }
+}
+
+/// The current role, those around it, then the play's other roles, the last first.
+fn roles(current: Option<&Arc<Role>>, play: &PlayState) -> Vec<Arc<Role>> {
+    let mut roles: Vec<Arc<Role>> = Vec::new();
+    if let Some(role) = current {
+        roles.push(role.clone());
+        roles.extend(role.parents.iter().rev().cloned());
+    }
+    for role in play.exported_roles().iter().rev() {
+        if !roles.iter().any(|known| Arc::ptr_eq(known, role)) {
+            roles.push(role.clone());
+        }
+    }
+    // Parameters hold inside the role only.
+    roles
+}
+
+fn push_role(layers: &mut Layered, role: &Arc<Role>) {
+    layers.push(Layer::RoleVars, Arc::new(RoleScope(role.clone(), |role| &role.vars)));
+    layers.push(Layer::RoleDefaults, Arc::new(RoleScope(role.clone(), |role| &role.defaults)));
+    layers.push(Layer::RoleParams, Arc::new(RoleScope(role.clone(), |role| &role.params)));
+}
+
+#[derive(Debug)]
+struct RoleScope(Arc<Role>, fn(&Role) -> &Vars);
+
+impl Scope for RoleScope {
+    fn get(&self, name: &str) -> Option<Binding> {
+        Vars::get((self.1)(&self.0), name).cloned().map(Binding::Expr)
+    }
+
+    fn names(&self) -> Vec<String> {
+        (self.1)(&self.0).keys().cloned().collect()
+    }
+}
+
+struct HostVars {
+    shared: Arc<Shared>,
+    play: Arc<PlayState>,
+}
+
+impl std::fmt::Debug for HostVars {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("hostvars")
+    }
+}
+
+impl Scope for HostVars {
+    fn get(&self, name: &str) -> Option<Binding> {
+        self.shared.inventory().host(name)?;
+        let context = Arc::new(Context::default());
+        let scope = self.shared.scope(&self.play, name, &context);
+        Some(Binding::Value(scope_value(scope)))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.shared.inventory().hosts().map(|host| host.name.clone()).collect()
+    }
+}

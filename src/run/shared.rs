@@ -1,0 +1,327 @@
+//! [`Shared`]: what every task of a run can reach.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::fleet::Fleet;
+use super::memory::Memory;
+use super::{Effect, Emitter, Inputs, PlayState, Prompter, Settings};
+use crate::event::{EventKind, Exit};
+use crate::model::inventory::{Origin, VarsDir};
+use crate::model::{Inventory, Pattern};
+use crate::plan::scope::{Layer, Layered};
+use crate::plan::{Compiler, Vars};
+use crate::template::{Expr, FileOptions, Templar, Value};
+use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, Vault};
+use crate::wire::Map;
+
+type InventoryVars = crate::model::Variables;
+
+/// What every task of a run can reach.
+pub struct Shared {
+    /// What was asked for.
+    pub settings: Settings,
+    /// Every text that was read.
+    pub sources: Sources,
+    pub(super) templar: Templar,
+    pub(super) compiler: Compiler,
+    pub(super) memory: Memory,
+    pub(super) fleet: Fleet,
+    pub(super) events: Emitter,
+    pub(super) prompter: Option<Arc<dyn Prompter>>,
+    pub(super) cancel: CancellationToken,
+    pub(super) stop: CancellationToken,
+    /// At most `forks` hosts work at once, whatever the strategy.
+    pub(super) gate: Arc<Semaphore>,
+    pub(super) files: RwLock<HashMap<PathBuf, Arc<Vars>>>,
+    templates: RwLock<HashMap<PathBuf, Expr>>,
+    vault: Arc<Vault>,
+    inventory: RwLock<Arc<Inventory>>,
+    reload: Arc<dyn Fn() -> Option<Inventory> + Send + Sync>,
+    groups: Mutex<Option<Value>>,
+    /// Compiled variables of the inventory, by the address of what was written.
+    compiled: RwLock<HashMap<usize, (Arc<InventoryVars>, Arc<Vars>)>>,
+    beside: RwLock<HashMap<PathBuf, Arc<VarsDir>>>,
+    lost: RwLock<HashSet<String>>,
+    failed: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(settings: Settings, inputs: Inputs, events: Emitter) -> Self {
+        Self {
+            gate: Arc::new(Semaphore::new(settings.forks.max(1))),
+            settings,
+            sources: inputs.sources,
+            templar: inputs.templar,
+            compiler: inputs.compiler,
+            memory: Memory::default(),
+            fleet: Fleet::new(inputs.connector),
+            events,
+            prompter: inputs.prompter,
+            cancel: inputs.cancel,
+            stop: inputs.stop,
+            files: RwLock::default(),
+            templates: RwLock::default(),
+            vault: inputs.vault,
+            inventory: RwLock::new(Arc::new(inputs.inventory)),
+            reload: inputs.reload,
+            groups: Mutex::default(),
+            compiled: RwLock::default(),
+            beside: RwLock::default(),
+            lost: RwLock::default(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) async fn started(&self) {
+        let playbooks = self.settings.playbooks.iter().map(|path| path.display().to_string()).collect();
+        let config = self.settings.config_file.as_ref().map(|path| path.display().to_string());
+        let hosts = self.inventory().hosts().len();
+        self.events.emit(EventKind::RunStarted { playbooks, check: self.settings.check, hosts, config }).await;
+    }
+
+    pub(super) async fn finished(&self) -> Exit {
+        let exit = match self.events.exit() {
+            _ if self.failed.load(Ordering::Relaxed) => Exit::Error,
+            exit => exit,
+        };
+        self.events.emit(EventKind::RunFinished { exit }).await;
+        exit
+    }
+
+    /// The hosts as they are now.
+    pub fn inventory(&self) -> Arc<Inventory> {
+        read(&self.inventory).clone()
+    }
+
+    /// The hosts of `pattern`, within `--limit`.
+    pub(super) fn select(&self, pattern: &str, span: Span) -> Result<Vec<String>, Diagnostic> {
+        let inventory = self.inventory();
+        let limit = self.settings.limit.as_ref().map(|limit| Pattern::limit(&self.sources, limit)).transpose()?;
+        let pattern = Pattern::parse(&[Spanned::new(pattern.to_owned(), span)]);
+        let mut diags = Diagnostics::default();
+        let hosts = inventory.select(&pattern, limit.as_ref(), &mut diags).into_iter().map(|host| host.name.clone()).collect();
+        for diagnostic in diags.into_vec() {
+            self.later(diagnostic);
+        }
+        Ok(hosts)
+    }
+
+    /// The hosts of every group.
+    pub(super) fn groups(&self) -> Value {
+        let mut cached = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        cached
+            .get_or_insert_with(|| {
+                let inventory = self.inventory();
+                let members = |name: &str| super::magic::list(inventory.members(name).into_iter().map(str::to_owned));
+                Value::map(inventory.groups().map(|group| (group.name.clone(), members(&group.name))))
+            })
+            .clone()
+    }
+
+    /// Changes the inventory for what follows.
+    pub(super) fn change_inventory(&self, change: impl FnOnce(&mut Inventory)) {
+        change(Arc::make_mut(&mut write(&self.inventory)));
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// `meta: refresh_inventory`.
+    pub(super) async fn refresh_inventory(&self, play: &PlayState) {
+        let reload = self.reload.clone();
+        if let Ok(Some(fresh)) = tokio::task::spawn_blocking(move || reload()).await {
+            self.change_inventory(|inventory| *inventory = fresh);
+            play.forget_vars();
+        }
+    }
+
+    pub(super) fn is_implicit(&self, host: &str) -> bool {
+        self.inventory().host(host).is_some_and(|host| host.implicit)
+    }
+
+    /// What is written for `host` in inventories and beside them, the strongest first.
+    pub(super) fn host_vars(&self, play: &PlayState, name: &str) -> Arc<Vec<(Layer, Arc<Vars>)>> {
+        if let Some(vars) = play.cached_host_vars(name) {
+            return vars;
+        }
+        let inventory = self.inventory();
+        let mut diags = Diagnostics::default();
+        let mut layers = Vec::new();
+        if let Some(host) = inventory.host(name) {
+            let beside = self.beside(&play.plan.dir);
+            for from in inventory.vars(host, Some(&beside), &mut diags).into_iter().rev() {
+                layers.push((layer(from.origin), self.compiled(&from.vars, &mut diags)));
+            }
+            if host.implicit {
+                layers.push((Layer::CommandLine, self.implicit_vars()));
+            }
+        }
+        for diagnostic in diags.into_vec() {
+            self.later(diagnostic);
+        }
+        let layers = Arc::new(layers);
+        play.cache_host_vars(name, layers.clone());
+        layers
+    }
+
+    fn implicit_vars(&self) -> Arc<Vars> {
+        let literal = |text: &str| Arc::new(Expr::Literal(Value::from(text), Span::default()));
+        let vars = [("ansible_connection", literal("local")), ("ansible_python_interpreter", literal(&self.python()))];
+        Arc::new(vars.into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect())
+    }
+
+    fn beside(&self, dir: &Path) -> Arc<VarsDir> {
+        if let Some(found) = read(&self.beside).get(dir) {
+            return found.clone();
+        }
+        let opened = Arc::new(VarsDir::open(&self.compiler.loader, dir));
+        write(&self.beside).entry(dir.to_owned()).or_insert(opened).clone()
+    }
+
+    fn compiled(&self, vars: &Arc<InventoryVars>, diags: &mut Diagnostics) -> Arc<Vars> {
+        let key = Arc::as_ptr(vars) as usize;
+        if let Some((_, compiled)) = read(&self.compiled).get(&key) {
+            return compiled.clone();
+        }
+        let compiled = Arc::new(self.compiler.named(vars, diags));
+        // The written variables are kept too, so that their address stays theirs.
+        write(&self.compiled).insert(key, (vars.clone(), compiled.clone()));
+        compiled
+    }
+
+    /// The variables that are known before a play has a host.
+    pub(super) fn static_layers(self: &Arc<Self>, play: &Arc<PlayState>) -> Layered {
+        self.layers(play, "", &play.plan.context)
+    }
+
+    /// A template file, compiled once.
+    pub(super) fn template_file(&self, path: &Path, options: &FileOptions, diags: &mut Diagnostics) -> Option<Expr> {
+        let plain = options.trim_blocks
+            && !options.lstrip_blocks
+            && options.newline_sequence == "\n"
+            && options.block.is_none()
+            && options.variable.is_none();
+        if let (Some(expr), true) = (read(&self.templates).get(path), plain) {
+            return Some(expr.clone());
+        }
+        let source = match self.sources.read(path) {
+            Ok(source) => source,
+            Err(error) => {
+                diags.push(Diagnostic::error("file-not-found", format!("cannot read the template {}: {error}", path.display())));
+                return None;
+            }
+        };
+        let expr = self.templar.file(source, options, diags)?;
+        if plain {
+            write(&self.templates).insert(path.to_owned(), expr.clone());
+        }
+        Some(expr)
+    }
+
+    /// The text at `span`, as written.
+    pub(super) fn source_text(&self, span: Span) -> String {
+        let source = self.sources.get(span.source);
+        source.text.get(span.start as usize..span.end as usize).unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+    }
+
+    /// A Python on the controller, for `ansible_playbook_python`; playbooks that ask expect a path.
+    #[expect(clippy::unused_self, reason = "it will be looked up once and kept")]
+    pub(super) fn python(&self) -> String {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|file| file.is_file());
+        found.map_or_else(|| "/usr/bin/python3".to_owned(), |file| file.display().to_string())
+    }
+
+    /// The run cannot go on as asked.
+    pub(super) async fn fail_run(&self, diagnostic: Diagnostic) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.events.warn(diagnostic).await;
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Warns when there is an async context to do it in.
+    fn later(&self, diagnostic: Diagnostic) {
+        let events = self.events.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { events.warn(diagnostic).await });
+        }
+    }
+
+    pub(super) fn is_lost(&self, host: &str) -> bool {
+        read(&self.lost).contains(host)
+    }
+
+    pub(super) fn lose(&self, host: &str) {
+        write(&self.lost).insert(host.to_owned());
+    }
+
+    pub(super) fn forgive(&self, host: &str) {
+        write(&self.lost).remove(host);
+    }
+
+    /// Applies what a task does to the run.
+    pub(super) async fn apply(&self, host: &str, effect: Effect, play: &PlayState) {
+        match effect {
+            Effect::AddHost { name, groups, vars } => {
+                let vars = self.written(&vars);
+                self.change_inventory(|inventory| drop(inventory.add_host(&name, &groups, vars)));
+                play.forget_host_vars(&name);
+            }
+            Effect::GroupBy { group, parents } => {
+                self.change_inventory(|inventory| {
+                    inventory.add_to_group(host, &group);
+                    for parent in &parents {
+                        // A group inside itself adds nothing.
+                        let _ = inventory.add_child(parent, &group);
+                    }
+                });
+                play.forget_host_vars(host);
+            }
+            Effect::Stats { data, per_host, .. } => {
+                self.events.emit(EventKind::Stats { host: per_host.then(|| host.to_owned()), data }).await;
+            }
+            Effect::ResetConnection => self.fleet.close().await,
+            Effect::Include(_) => {}
+        }
+    }
+
+    /// Values as if somebody had written them down.
+    fn written(&self, vars: &Map) -> InventoryVars {
+        let span = Span::new(self.sources.add("add_host", ""), 0, 0);
+        vars.iter().map(|(name, value)| (Spanned::new(name.clone(), span), crate::template::value_node(value, span))).collect()
+    }
+}
+
+fn layer(origin: Origin) -> Layer {
+    match origin {
+        Origin::Group => Layer::InventoryGroups,
+        Origin::InventoryAll => Layer::InventoryGroupVarsAll,
+        Origin::PlaybookAll => Layer::PlaybookGroupVarsAll,
+        Origin::InventoryGroup => Layer::InventoryGroupVars,
+        Origin::PlaybookGroup => Layer::PlaybookGroupVars,
+        Origin::Host => Layer::InventoryHost,
+        Origin::InventoryHost => Layer::InventoryHostVars,
+        Origin::PlaybookHost => Layer::PlaybookHostVars,
+    }
+}
+
+impl super::batch::Batch {
+    pub(super) async fn apply(&self, host: &str, effect: Effect, _once: bool) {
+        self.shared.apply(host, effect, &self.play).await;
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

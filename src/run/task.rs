@@ -1,0 +1,379 @@
+//! One task on one host: its loop, and what its items add up to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::item::{Item, ItemOutcome};
+use super::{Effect, PlayState, Shared};
+use crate::event::{EventKind, Shown, Status, TaskResult};
+use crate::model::Keyword;
+use crate::plan::Step;
+use crate::plan::scope::{Layered, Locals};
+use crate::template::{Expr, Scope, Value, from_wire, to_wire};
+use crate::text::Diagnostic;
+use crate::wire::{self, Map};
+
+/// One task on one host.
+pub(super) struct TaskRun {
+    pub(super) shared: Arc<Shared>,
+    pub(super) play: Arc<PlayState>,
+    pub(super) step: Arc<Step>,
+    pub(super) host: String,
+    /// [`crate::event::TaskInfo::id`].
+    pub(super) id: u64,
+    pub(super) layers: Layered,
+}
+
+/// What a task came to on a host, for the play to act on.
+pub(super) struct HostOutcome {
+    /// What the world sees.
+    pub(super) result: TaskResult,
+    /// The whole result, for `register` and `ansible_failed_result`.
+    pub(super) raw: Map,
+    /// Handlers to run.
+    pub(super) notify: Vec<String>,
+    /// What it does to the run itself.
+    pub(super) effects: Vec<Effect>,
+}
+
+/// `loop_control`, evaluated.
+struct Control {
+    var: String,
+    index: Option<String>,
+    label: Option<Expr>,
+    pause: Duration,
+    extended: bool,
+    extended_allitems: bool,
+}
+
+impl TaskRun {
+    /// Runs it.
+    pub(super) async fn run(self) -> HostOutcome {
+        let begun = Instant::now();
+        self.shared.events.emit(EventKind::HostStarted { task: self.id, host: self.host.clone() }).await;
+        let mut outcome = match self.looped() {
+            Ok(None) => self.single().await,
+            Ok(Some(items)) => self.items(items).await,
+            Err(diagnostic) => self.without_items(diagnostic).await,
+        };
+        outcome.result.took = begun.elapsed();
+        if let Some(name) = &self.step.register {
+            self.shared.memory.host(&self.host).register(&name.value, &outcome.raw);
+        }
+        outcome
+    }
+
+    fn base_scope(&self) -> Arc<dyn Scope> {
+        Arc::new(self.layers.clone())
+    }
+
+    /// The items of the loop, if there is one.
+    fn looped(&self) -> Result<Option<Vec<Value>>, Diagnostic> {
+        let Some(looped) = &self.step.looped else { return Ok(None) };
+        super::looping::items(&self.shared, looped, &self.base_scope()).map(Some)
+    }
+
+    /// The loop's items are an error; but a condition that does not hold anyway comes first.
+    async fn without_items(&self, diagnostic: Diagnostic) -> HostOutcome {
+        let item = self.item(&self.layers, None);
+        let outcome = match item.condition() {
+            Ok(Some(skipped)) => skipped,
+            _ => item.failed(diagnostic),
+        };
+        self.finish(outcome, false).await
+    }
+
+    async fn single(&self) -> HostOutcome {
+        let outcome = self.item(&self.layers, None).run().await;
+        self.finish(outcome, false).await
+    }
+
+    fn item<'a>(&'a self, layers: &Layered, label: Option<String>) -> Item<'a> {
+        Item { task: self, layers: layers.clone(), scope: Arc::new(layers.clone()), label, locals: Locals::default() }
+    }
+
+    async fn items(&self, items: Vec<Value>) -> HostOutcome {
+        let control = match self.control() {
+            Ok(control) => control,
+            Err(diagnostic) => return self.finish(self.item(&self.layers, None).failed(diagnostic), false).await,
+        };
+        let mut sum = Sum::default();
+        let count = items.len();
+        for (index, value) in items.iter().enumerate() {
+            if index > 0 && !control.pause.is_zero() {
+                tokio::time::sleep(control.pause).await;
+            }
+            let locals = control.locals(index, count, value, &items);
+            let layers = self.layers.with(locals.clone());
+            let label = self.label(&control, &layers, value);
+            let mut item = self.item(&layers, None);
+            item.label = Some(label);
+            item.locals = locals;
+            let mut outcome = item.run().await;
+            outcome.raw.insert(control.var.clone(), to_wire(value));
+            outcome.raw.insert("ansible_loop_var".to_owned(), control.var.as_str().into());
+            if let Some(name) = &control.index {
+                outcome.raw.insert(name.clone(), index.into());
+                outcome.raw.insert("ansible_index_var".to_owned(), name.as_str().into());
+            }
+            if control.extended {
+                outcome.raw.insert("ansible_loop".to_owned(), to_wire(&control.extended_info(index, count, &items)));
+            }
+            let stop = self.breaks(&layers, &outcome);
+            self.emit_item(&item, &outcome).await;
+            sum.add(outcome);
+            if stop {
+                break;
+            }
+        }
+        let outcome = sum.total(self);
+        self.finish(outcome, true).await
+    }
+
+    async fn emit_item(&self, item: &Item<'_>, outcome: &ItemOutcome) {
+        let result = self.shown(outcome, item.label.clone(), true);
+        self.shared.events.emit(EventKind::ItemFinished(result)).await;
+    }
+
+    fn breaks(&self, layers: &Layered, outcome: &ItemOutcome) -> bool {
+        let Some(control) = self.step.keyword(Keyword::LoopControl) else { return false };
+        let Some(condition) = control.entry("break_when") else { return false };
+        let mut locals = Locals::default();
+        if let Some(name) = &self.step.register {
+            locals.0.push((name.value.clone(), from_wire(&wire::Value::Map(outcome.raw.clone()))));
+        }
+        let scope: Arc<dyn Scope> = Arc::new(layers.with(locals));
+        let holds =
+            |text: &str| self.shared.templar.holds(&self.shared.templar.expression(text, condition.span()), &scope).unwrap_or(false);
+        match condition.literal().map(to_wire) {
+            Some(wire::Value::List(conditions)) => conditions.iter().any(|text| holds(&text.to_text())),
+            Some(value) => holds(&value.to_text()),
+            None => false,
+        }
+    }
+
+    fn control(&self) -> Result<Control, Diagnostic> {
+        let mut control =
+            Control { var: "item".to_owned(), index: None, label: None, pause: Duration::ZERO, extended: false, extended_allitems: true };
+        let Some(written) = self.step.keyword(Keyword::LoopControl) else { return Ok(control) };
+        let scope = self.base_scope();
+        let value = |name: &str| -> Result<Option<wire::Value>, Diagnostic> {
+            match written.entry(name) {
+                Some(expr) => Ok(Some(to_wire(&self.shared.templar.evaluate(&expr, &scope)?))),
+                None => Ok(None),
+            }
+        };
+        if let Some(name) = value("loop_var")? {
+            control.var = name.to_text();
+        }
+        control.index = value("index_var")?.map(|name| name.to_text());
+        control.label = written.entry("label");
+        if let Some(wire::Value::Int(seconds)) = value("pause")? {
+            control.pause = Duration::from_secs(seconds.unsigned_abs());
+        } else if let Some(wire::Value::Float(seconds)) = value("pause")? {
+            control.pause = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        }
+        control.extended = value("extended")?.and_then(|flag| flag.to_bool()).unwrap_or(false);
+        control.extended_allitems = value("extended_allitems")?.and_then(|flag| flag.to_bool()).unwrap_or(true);
+        Ok(control)
+    }
+
+    fn label(&self, control: &Control, layers: &Layered, value: &Value) -> String {
+        let Some(label) = &control.label else { return to_wire(value).to_text() };
+        let scope: Arc<dyn Scope> = Arc::new(layers.clone());
+        match self.shared.templar.evaluate(label, &scope) {
+            Ok(label) => to_wire(&label).to_text(),
+            Err(_) => to_wire(value).to_text(),
+        }
+    }
+
+    /// Turns the sum into what the play acts on.
+    async fn finish(&self, outcome: ItemOutcome, looped: bool) -> HostOutcome {
+        let scope = self.base_scope();
+        let mut result = self.shown(&outcome, None, looped);
+        let mut notify = Vec::new();
+        if outcome.status == Status::Changed {
+            for expr in &self.step.context.notify {
+                match self.shared.templar.evaluate(expr, &scope) {
+                    Ok(names) => notify.extend(names_in(&names)),
+                    Err(diagnostic) => {
+                        result.status = Status::Failed;
+                        result.finding = Some(self.shared.events.finding(diagnostic));
+                    }
+                }
+            }
+        }
+        if let Some(own) = outcome.notify {
+            notify.extend(own);
+        }
+        HostOutcome { result, raw: outcome.raw, notify, effects: outcome.effects }
+    }
+
+    /// What the world may see of an outcome.
+    fn shown(&self, outcome: &ItemOutcome, label: Option<String>, looped: bool) -> TaskResult {
+        let censored = outcome.no_log;
+        let result = if censored { censor(&outcome.raw) } else { outcome.raw.clone() };
+        TaskResult {
+            task: self.id,
+            host: self.host.clone(),
+            delegate: outcome.delegate.clone(),
+            status: outcome.status,
+            ignored: outcome.ignored,
+            rescued: false,
+            item: label.map(|label| if censored { "(censored due to no_log)".to_owned() } else { label }),
+            result,
+            diff: if censored { Vec::new() } else { outcome.diff.clone() },
+            warnings: if censored { Vec::new() } else { outcome.warnings.clone() },
+            finding: if censored { None } else { outcome.finding.clone().map(|diagnostic| self.shared.events.finding(diagnostic)) },
+            took: outcome.took,
+            shown: if outcome.verbose_always { Shown::Always } else { Shown::Verbose },
+            looped,
+        }
+    }
+}
+
+fn names_in(value: &Value) -> Vec<String> {
+    match to_wire(value) {
+        wire::Value::List(items) => items.iter().flat_map(|item| names_in(&from_wire(item))).collect(),
+        wire::Value::Null => Vec::new(),
+        other => vec![other.to_text()],
+    }
+}
+
+/// A result of which nobody may see anything but that it was.
+fn censor(raw: &Map) -> Map {
+    let mut shown = Map::new();
+    let text = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+    shown.insert("censored".to_owned(), text.into());
+    for key in ["changed", "failed", "skipped", "unreachable", "attempts", "retries"] {
+        if let Some(value) = raw.get(key) {
+            shown.insert(key.to_owned(), value.clone());
+        }
+    }
+    shown
+}
+
+impl Control {
+    fn locals(&self, index: usize, count: usize, value: &Value, items: &[Value]) -> Locals {
+        let mut locals = Locals(vec![(self.var.clone(), value.clone()), ("ansible_loop_var".to_owned(), self.var.as_str().into())]);
+        if let Some(name) = &self.index {
+            locals.0.push((name.clone(), index.into()));
+            locals.0.push(("ansible_index_var".to_owned(), name.as_str().into()));
+        }
+        if self.extended {
+            locals.0.push(("ansible_loop".to_owned(), self.extended_info(index, count, items)));
+        }
+        locals
+    }
+
+    fn extended_info(&self, index: usize, count: usize, items: &[Value]) -> Value {
+        let mut info = vec![
+            ("index", Value::from(index + 1)),
+            ("index0", index.into()),
+            ("first", (index == 0).into()),
+            ("last", (index + 1 == count).into()),
+            ("length", count.into()),
+            ("revindex", (count - index).into()),
+            ("revindex0", (count - index - 1).into()),
+        ];
+        if self.extended_allitems {
+            info.push(("allitems", Value::list(items.iter().cloned())));
+        }
+        if let Some(next) = items.get(index + 1) {
+            info.push(("nextitem", next.clone()));
+        }
+        if let Some(previous) = index.checked_sub(1).and_then(|index| items.get(index)) {
+            info.push(("previtem", previous.clone()));
+        }
+        Value::map(info)
+    }
+}
+
+/// Items adding up.
+#[derive(Default)]
+struct Sum {
+    results: Vec<wire::Value>,
+    statuses: Vec<(Status, bool)>,
+    changed: bool,
+    no_log: bool,
+    warnings: Vec<String>,
+    effects: Vec<Effect>,
+    notify: Vec<String>,
+    finding: Option<Diagnostic>,
+    unreachable: Option<String>,
+    delegate: Option<String>,
+    verbose_always: bool,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: ItemOutcome) {
+        self.statuses.push((outcome.status, outcome.ignored));
+        self.changed |= outcome.raw.get("changed").and_then(wire::Value::to_bool).unwrap_or(false);
+        self.no_log |= outcome.no_log;
+        self.warnings.extend(outcome.warnings);
+        self.effects.extend(outcome.effects);
+        self.notify.extend(outcome.notify.into_iter().flatten());
+        self.delegate = outcome.delegate;
+        self.verbose_always |= outcome.verbose_always;
+        if outcome.status == Status::Failed {
+            self.finding = outcome.finding;
+        }
+        if outcome.status == Status::Unreachable {
+            self.unreachable = outcome.raw.get("msg").map(wire::Value::to_text);
+        }
+        self.results.push(wire::Value::Map(outcome.raw));
+    }
+
+    fn total(self, task: &TaskRun) -> ItemOutcome {
+        let all_skipped = !self.statuses.is_empty() && self.statuses.iter().all(|(status, _)| *status == Status::Skipped);
+        let failed = self.statuses.iter().any(|(status, _)| *status == Status::Failed);
+        let ignored = self.statuses.iter().filter(|(status, _)| *status == Status::Failed).all(|(_, ignored)| *ignored);
+        let unreachable = self.unreachable.is_some();
+        let empty = self.results.is_empty();
+        let mut raw = Map::new();
+        let (status, msg) = if unreachable {
+            (Status::Unreachable, self.unreachable.clone().unwrap_or_default())
+        } else if failed {
+            (Status::Failed, "One or more items failed".to_owned())
+        } else if empty {
+            (Status::Skipped, String::new())
+        } else if all_skipped {
+            (Status::Skipped, "All items skipped".to_owned())
+        } else if self.changed {
+            (Status::Changed, "All items completed".to_owned())
+        } else {
+            (Status::Ok, "All items completed".to_owned())
+        };
+        raw.insert("changed".to_owned(), self.changed.into());
+        if empty {
+            raw.insert("results".to_owned(), wire::Value::List(Vec::new()));
+            raw.insert("skipped".to_owned(), true.into());
+            raw.insert("skipped_reason".to_owned(), "No items in the list".into());
+        } else {
+            if failed {
+                raw.insert("failed".to_owned(), true.into());
+            }
+            raw.insert("msg".to_owned(), msg.into());
+            raw.insert("results".to_owned(), wire::Value::List(self.results));
+            if all_skipped {
+                raw.insert("skipped".to_owned(), true.into());
+            }
+        }
+        if unreachable {
+            raw.insert("unreachable".to_owned(), true.into());
+        }
+        ItemOutcome {
+            status,
+            raw,
+            ignored: (failed || unreachable) && ignored && (failed || task.flag(Keyword::IgnoreUnreachable)),
+            no_log: self.no_log,
+            warnings: self.warnings,
+            effects: self.effects,
+            notify: Some(self.notify),
+            finding: self.finding,
+            delegate: self.delegate,
+            verbose_always: self.verbose_always,
+            ..ItemOutcome::default()
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What goes along with a call from the controller: directories, modes, and what templates may know of themselves.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::plan::scope::Locals;
+use crate::ssh::Blobs;
+use crate::template::{FileOptions, Value};
+use crate::wire::{self, Blob, Failure, Map, TreeEntry, TreeItem};
+
+/// Small files of a tree ride inline up to this sum, in bytes; the rest is offered by digest.
+const INLINE_TREE: usize = 2 << 20;
+
+/// The directory `path` as a blob.
+pub(super) fn attach(path: &Path, follow: bool, blobs: &mut Blobs) -> Result<Blob, Failure> {
+    let mut walk = Walk { follow, blobs, entries: Vec::new(), inline: 0 };
+    walk.directory(path, "").map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Blob::Tree(walk.entries))
+}
+
+struct Walk<'a> {
+    follow: bool,
+    blobs: &'a mut Blobs,
+    entries: Vec<TreeEntry>,
+    inline: usize,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
+        let mut names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        for name in names {
+            let path = folder.join(&name);
+            let relative = format!("{prefix}{}", name.to_string_lossy());
+            let meta = fs::symlink_metadata(&path)?;
+            if meta.is_symlink() && !self.follow {
+                let target = fs::read_link(&path)?.display().to_string();
+                self.entries.push(TreeEntry { path: relative, mode: 0o777, item: TreeItem::Link(target) });
+                continue;
+            }
+            let meta = fs::metadata(&path)?;
+            let mode = meta.permissions().mode() & 0o7777;
+            if meta.is_dir() {
+                self.entries.push(TreeEntry { path: relative.clone(), mode, item: TreeItem::Directory });
+                self.directory(&path, &format!("{relative}/"))?;
+            } else if meta.is_file() {
+                let item = TreeItem::File(self.file(&path)?);
+                self.entries.push(TreeEntry { path: relative, mode, item });
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> io::Result<Blob> {
+        let blob = self.blobs.add_file(path)?;
+        if let Blob::Inline(bytes) = &blob {
+            self.inline += bytes.len();
+            if self.inline > INLINE_TREE {
+                return self.blobs.add_stored(path);
+            }
+        }
+        Ok(blob)
+    }
+}
+
+/// `mode: preserve`: the mode of the controller's file.
+pub(super) fn preserve_mode(path: &Path, params: &mut Map) {
+    if let Ok(meta) = fs::metadata(path) {
+        params.insert("mode".to_owned(), format!("{:04o}", meta.permissions().mode() & 0o7777).into());
+    }
+}
+
+/// How `template` wants its file read.
+pub(super) fn template_options(params: &Map, search: Vec<PathBuf>) -> FileOptions {
+    let text = |name: &str| params.get(name).filter(|value| !value.is_null()).map(wire::Value::to_text);
+    let flag = |name: &str, default: bool| params.get(name).and_then(wire::Value::to_bool).unwrap_or(default);
+    let pair = |start: &str, end: &str, defaults: (&str, &str)| {
+        let (given_start, given_end) = (text(start), text(end));
+        (given_start.is_some() || given_end.is_some())
+            .then(|| (given_start.unwrap_or_else(|| defaults.0.to_owned()), given_end.unwrap_or_else(|| defaults.1.to_owned())))
+    };
+    FileOptions {
+        search: search.iter().flat_map(|place| [place.join("templates"), place.clone()]).collect(),
+        trim_blocks: flag("trim_blocks", true),
+        lstrip_blocks: flag("lstrip_blocks", false),
+        newline_sequence: text("newline_sequence").map_or_else(|| "\n".to_owned(), |text| text.replace("\\r", "\r").replace("\\n", "\n")),
+        block: pair("block_start_string", "block_end_string", ("{%", "%}")),
+        variable: pair("variable_start_string", "variable_end_string", ("{{", "}}")),
+        comment: pair("comment_start_string", "comment_end_string", ("{#", "#}")),
+    }
+}
+
+/// What a template may know of itself.
+pub(super) fn template_locals(path: &Path, name: &str, params: &Map) -> Locals {
+    let full = path.display().to_string();
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let stamp = modified.and_then(|time| jiff::Timestamp::try_from(time).ok()).map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
+    let dest = params.get("dest").map(wire::Value::to_text).unwrap_or_default();
+    let entries = [
+        ("ansible_managed", "Ansible managed".to_owned()),
+        ("template_host", rustix::system::uname().nodename().to_string_lossy().into_owned()),
+        ("template_uid", owner(path)),
+        ("template_path", name.to_owned()),
+        ("template_fullpath", full.clone()),
+        ("template_run_date", jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()),
+        ("template_destpath", dest),
+        ("template_mtime", stamp.unwrap_or_default()),
+    ];
+    Locals(entries.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect())
+}
+
+fn owner(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let uid = fs::metadata(path).map(|meta| meta.uid()).unwrap_or_default();
+    crate::machine::owner::User::numbered(uid).map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// `path` without `.` and `..`, as far as that needs no look at links.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if tidy.file_name().is_some() => {
+                tidy.pop();
+            }
+            Component::CurDir => {}
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}

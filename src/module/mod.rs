@@ -140,10 +140,13 @@ modules! {
     ledger::Ledger as "ledger",
     lock::Lock as "lock",
     ping::Ping as "ping",
+    service::Service as "service",
+    service_facts::ServiceFacts as "service_facts",
     setup::Setup as "setup",
     shell::Shell as "shell",
     slurp::Slurp as "slurp",
     stat::StatModule as "stat",
+    systemd::Systemd as "systemd_service" | "systemd",
     template::Template as "template",
 }
 

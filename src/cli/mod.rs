@@ -1,9 +1,147 @@
-//! The command line.
+//! The command line: what can be asked for, the environment, and who does it.
+//!
+//! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
+
+mod doc;
+mod limits;
+mod listing;
+mod options;
+mod output;
+mod passwords;
+mod play;
+mod prepare;
+mod replay;
+mod scripts;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::event::Exit;
+
+/// Deploys Ansible playbooks to whole fleets over native SSH, or puts every host back
+#[derive(Parser, Debug)]
+#[command(name = "rappel", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Runs playbooks, taking the options of `ansible-playbook`
+#[derive(Parser, Debug)]
+#[command(name = "ansible-playbook", version)]
+struct AnsiblePlaybook {
+    #[command(flatten)]
+    options: play::PlayOptions,
+}
+
+const EXAMPLES: &str = "Examples:
+  rappel replay run.jsonl --output junit     show a recorded run as JUnit XML
+  rappel doc copy                            what the module `copy` takes
+  rappel completions bash                    completions for a shell";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Play(Box<play::PlayOptions>),
+    Replay(replay::ReplayOptions),
+    Doc(doc::DocOptions),
+    Completions(CompletionOptions),
+}
+
+/// Prints completions for a shell
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  rappel completions bash > /etc/bash_completion.d/rappel")]
+struct CompletionOptions {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// How a command ends.
+pub(super) type Outcome = Result<Exit, Stopped>;
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    exit: Exit,
+    message: String,
+}
+
+impl Stopped {
+    /// Something is wrong with what was asked for.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    /// Something is wrong with the world.
+    pub(super) fn error(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Error, message: message.into() }
+    }
+}
 
 pub mod settings;
 pub mod vault;
 
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The agent of local connections is this program itself; it must not pay for anything else.
+    if arguments.get(1).is_some_and(|argument| argument == crate::ssh::AGENT_ARGUMENT) {
+        return crate::agent::main();
+    }
+    limits::raise();
+    let called = arguments.first().map(|name| Path::new(name).file_name().unwrap_or_default().to_owned());
+    if called.is_some_and(|name| name == "ansible-playbook") {
+        return match AnsiblePlaybook::try_parse_from(arguments) {
+            Ok(called) => finish(play::run(&called.options, true)),
+            Err(error) => refuse(&error, Exit::Failed),
+        };
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => finish(dispatch(cli.command)),
+        Err(error) => refuse(&error, Exit::Usage),
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Play(options) => play::run(&options, false),
+        Command::Replay(options) => replay::run(&options),
+        Command::Doc(options) => doc::run(&options),
+        Command::Completions(options) => {
+            clap_complete::generate(options.shell, &mut Cli::command(), "rappel", &mut io::stdout());
+            Ok(Exit::Success)
+        }
+    }
+}
+
+/// Shows what clap has to say: help is no failure.
+fn refuse(error: &clap::Error, usage: Exit) -> ExitCode {
+    // Nobody is left to tell where this cannot be printed.
+    let _ = error.print();
+    if error.use_stderr() { usage.into() } else { ExitCode::SUCCESS }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own last word")]
+fn finish(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(stopped) => {
+            eprintln!("error: {}", stopped.message);
+            stopped.exit.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
 }

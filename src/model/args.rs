@@ -3,7 +3,7 @@
 use super::reader::{self, is_template, wrong_type};
 use super::split::split;
 use super::{Action, Args};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Sources, Span, Spanned};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Spanned};
 
 /// Parameters that may stand in the text of a free-form module; other `x=y` belong to the command.
 const FREE_FORM_PARAMS: [&str; 8] = ["chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"];
@@ -184,4 +184,22 @@ fn part_of(span: Span, text: &str, part: std::ops::Range<usize>, sources: &Sourc
     let lead = written.find(text)?;
     let start = span.start as usize + lead;
     Some(Span::new(span.source, start + part.start, start + part.end))
+}
+
+/// `key=value` text, as `-e` takes it.
+///
+/// # Errors
+/// Quotes are not balanced, or there are words that are no `key=value`.
+pub fn pairs(text: &str, source: SourceId) -> Result<Vec<(Spanned<String>, Node)>, Diagnostic> {
+    let whole = Span::new(source, 0, text.len());
+    let split = split(text, None).map_err(|_| Diagnostic::error("unbalanced", "a quote or a template is not closed").at(whole, ""))?;
+    if let Some(free) = split.free.filter(|free| !free.trim().is_empty()) {
+        return Err(Diagnostic::error("extra-vars", format!("expected `key=value`, found `{}`", free.trim())).at(whole, ""));
+    }
+    let node = |value: String, span| Node::new(NodeKind::Str(value), span);
+    let spanned = |(key, value, at): (String, String, std::ops::Range<usize>)| {
+        let span = Span::new(source, at.start, at.end);
+        (Spanned::new(key, span), node(value, span))
+    };
+    Ok(split.params.into_iter().map(spanned).collect())
 }

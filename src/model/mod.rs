@@ -13,6 +13,7 @@ mod role;
 mod split;
 mod task;
 
+pub use args::pairs;
 pub use inventory::{Group, Host, Inventory};
 pub use keyword::{Keyword, KeywordSpec, Keywords, Level, Shape};
 pub use loader::{Loader, Variables};

@@ -30,14 +30,7 @@ pub(super) fn is_debug(module: &str) -> bool {
 }
 
 /// JSON with sorted keys; on one line, or with every level indented by `indent`.
-pub(super) fn json(value: &Value, indent: Option<usize>) -> String {
-    let mut text = String::new();
-    write_json(&mut text, value, indent, 0);
-    text
-}
-
-/// [`json`] of a mapping.
-pub(super) fn json_map(map: &Map, indent: Option<usize>) -> String {
+pub(super) fn json(map: &Map, indent: Option<usize>) -> String {
     let mut text = String::new();
     write_map(&mut text, map, indent, 0);
     text
@@ -128,15 +121,15 @@ fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    fn value(text: &str) -> Value {
+    fn map(text: &str) -> Map {
         serde_json::from_str(text).unwrap()
     }
 
     #[test]
     fn json_looks_as_python_writes_it() {
-        let sample = value(r#"{"b": [1, 1.0, null, true, [], {}], "a": "é \" \\ \u0001 \u007f\n"}"#);
+        let sample = map(r#"{"b": [1, 1.0, null, true, [], {}], "a": "é \" \\ \u0001 \u007f\n"}"#);
         assert_eq!(json(&sample, None), "{\"a\": \"é \\\" \\\\ \\u0001 \u{7f}\\n\", \"b\": [1, 1.0, null, true, [], {}]}");
         let indented = "{\n    \"a\": [\n        1,\n        {}\n    ],\n    \"b\": []\n}";
-        assert_eq!(json(&value(r#"{"b": [], "a": [1, {}]}"#), Some(4)), indented);
+        assert_eq!(json(&map(r#"{"b": [], "a": [1, {}]}"#), Some(4)), indented);
     }
 }

@@ -5,8 +5,13 @@
 
 mod diff;
 mod dump;
+mod github;
 mod human;
+mod json;
+pub mod jsonl;
+mod junit;
 mod paint;
+mod quiet;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,8 +19,13 @@ use std::path::Path;
 
 use crate::event::Event;
 
+pub use github::Github;
 pub use human::{Human, Look};
+pub use json::Json;
+pub use jsonl::Jsonl;
+pub use junit::Junit;
 pub use paint::{Color, Paint};
+pub use quiet::Quiet;
 
 /// Where a reporter writes.
 pub struct Streams<'a> {
@@ -49,17 +59,17 @@ pub struct Outputs {
 
 impl Outputs {
     /// Adds `reporter`, writing to standard output and standard error.
-    pub fn add(&mut self, reporter: impl Reporter + Send + 'static) {
-        self.outputs.push(Output { reporter: Box::new(reporter), file: None });
+    pub fn add(&mut self, reporter: Box<dyn Reporter + Send>) {
+        self.outputs.push(Output { reporter, file: None });
     }
 
     /// Adds `reporter`, writing to the file `path`.
     ///
     /// # Errors
     /// Where the file cannot be created.
-    pub fn add_file(&mut self, reporter: impl Reporter + Send + 'static, path: &Path) -> io::Result<()> {
+    pub fn add_file(&mut self, reporter: Box<dyn Reporter + Send>, path: &Path) -> io::Result<()> {
         let file = BufWriter::new(File::create(path)?);
-        self.outputs.push(Output { reporter: Box::new(reporter), file: Some((path.display().to_string(), file)) });
+        self.outputs.push(Output { reporter, file: Some((path.display().to_string(), file)) });
         Ok(())
     }
 
@@ -120,9 +130,9 @@ mod tests {
     #[test]
     fn a_lost_output_is_told_once_and_does_not_disturb_the_others() {
         let mut outputs = Outputs::default();
-        outputs.add(Full(io::ErrorKind::StorageFull));
-        outputs.add(Full(io::ErrorKind::BrokenPipe));
-        outputs.add(Counting(0));
+        outputs.add(Box::new(Full(io::ErrorKind::StorageFull)));
+        outputs.add(Box::new(Full(io::ErrorKind::BrokenPipe)));
+        outputs.add(Box::new(Counting(0)));
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let event = Event { at: jiff::Timestamp::UNIX_EPOCH, elapsed: std::time::Duration::ZERO, kind: EventKind::NoHostsMatched };
         outputs.write(&event, &mut out, &mut err);

@@ -90,7 +90,7 @@ impl Finale {
             return Ok(());
         }
         look.banner("CUSTOM STATS:", to.out)?;
-        let flat = |data: &Map| dump::json_map(data, Some(1)).replace('\n', "");
+        let flat = |data: &Map| dump::json(data, Some(1)).replace('\n', "");
         for (host, data) in &self.host_stats {
             writeln!(to.out, "\t{host}: {}", flat(data))?;
         }

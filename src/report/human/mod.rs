@@ -309,7 +309,7 @@ impl Human {
     fn dump(&self, result: &TaskResult) -> String {
         let visible = dump::visible(result, self.module(result.task), self.look.verbosity);
         let indented = self.look.verbosity > 2 || (result.shown == Shown::Always && !result.looped);
-        dump::json_map(&visible, indented.then_some(4))
+        dump::json(&visible, indented.then_some(4))
     }
 
     fn marked(&self, title: String, check: bool) -> String {

@@ -1,0 +1,169 @@
+//! `rappel doc`: what modules and keywords mean, from the same declarations that the program itself obeys.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use clap::Args;
+
+use super::{Outcome, Stopped};
+use crate::event::Exit;
+use crate::model::{Keyword, KeywordSpec};
+use crate::module::{self, Entry, Kind, MODULES, Param, Reversible, Rule};
+use crate::text::did_you_mean;
+
+/// Explains a module or a keyword, or lists all of them
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  rappel doc             all modules and keywords
+  rappel doc copy        the module `copy`
+  rappel doc serial      the keyword `serial`")]
+pub(super) struct DocOptions {
+    /// A module or a keyword
+    pub(super) name: Option<String>,
+}
+
+/// Prints the documentation.
+pub(super) fn run(options: &DocOptions) -> Outcome {
+    let text = match &options.name {
+        None => list(),
+        Some(name) => explain(name).ok_or_else(|| Stopped::usage(unknown(name)))?,
+    };
+    // `rappel doc | head` is no failure.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(Exit::Success)
+}
+
+fn explain(name: &str) -> Option<String> {
+    let keyword = Keyword::TABLE.iter().find(|row| row.name == name).map(keyword_line);
+    match (module::find(name).map(module_page), keyword) {
+        (Some(page), Some(line)) => Some(format!("{page}\nAlso a keyword:\n{line}")),
+        (page, line) => page.or(line),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let names = MODULES.iter().map(|entry| entry.name).chain(Keyword::TABLE.iter().map(|row| row.name));
+    let meant = did_you_mean(name, names).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    format!("expected a module or a keyword, found `{name}`{meant}")
+}
+
+fn list() -> String {
+    let mut text = String::from("Modules:\n");
+    for entry in MODULES {
+        line(&mut text, format_args!("  {:<24} {}", entry.name, summary(entry)));
+    }
+    text.push_str("\nKeywords:\n");
+    Keyword::TABLE.iter().for_each(|row| line(&mut text, format_args!("  {:<24} {}", row.name, row.doc)));
+    text
+}
+
+fn keyword_line(row: &KeywordSpec) -> String {
+    let levels: Vec<_> = row.levels.iter().map(|level| format!("{level:?}").to_lowercase()).collect();
+    format!("# `{}`\n\n{}\n\nOn: {}\n", row.name, row.doc, levels.join(", "))
+}
+
+/// The `//!` head of a module's file.
+fn head(entry: &Entry) -> impl Iterator<Item = &'static str> {
+    let lines = entry.source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line))
+}
+
+fn summary(entry: &Entry) -> String {
+    let first: Vec<_> = head(entry).take_while(|line| !line.is_empty()).collect();
+    let text = first.join(" ");
+    text.split_once(". ").map_or(text.as_str(), |(sentence, _)| sentence).trim_end_matches('.').to_owned()
+}
+
+/// A module's page in Markdown, as `docs/reference/modules` keeps it.
+pub(super) fn module_page(entry: &Entry) -> String {
+    let mut text = format!("# `{}`\n\n", entry.name);
+    head(entry).for_each(|part| line(&mut text, format_args!("{part}")));
+    text.push('\n');
+    if !entry.aliases.is_empty() {
+        let aliases: Vec<_> = entry.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        line(&mut text, format_args!("Also called {}.\n", aliases.join(", ")));
+    }
+    let undo = match entry.reversible {
+        Reversible::ReadOnly => "changes nothing",
+        Reversible::Exact => "undone byte for byte",
+        Reversible::BestEffort => "undone as well as can be",
+        Reversible::Impossible => "cannot be undone; a `rescue:` has to",
+    };
+    line(&mut text, format_args!("- In a transaction: {undo}"));
+    line(&mut text, format_args!("- Check mode: {}", if entry.check_mode { "predicts" } else { "skips the task" }));
+    if let Some(free) = entry.spec.free_form {
+        line(&mut text, format_args!("- Free-form text goes to `{free}`"));
+    }
+    entry.spec.rules.iter().for_each(|rule| line(&mut text, format_args!("- {}", rule_text(rule))));
+    if !entry.spec.params.is_empty() {
+        text.push_str("\n| parameter | takes | default | |\n|---|---|---|---|\n");
+        entry.spec.params.iter().for_each(|param| text.push_str(&param_row(param)));
+    }
+    text
+}
+
+fn param_row(param: &Param) -> String {
+    let aliases: String = param.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
+    let default = match param {
+        Param { required: true, .. } => "**required**".to_owned(),
+        Param { default: "", .. } => String::new(),
+        Param { default, .. } => format!("`{default}`"),
+    };
+    let doc: Vec<_> = param.doc.lines().map(str::trim).collect();
+    let doc = doc.join(" ").trim().replace('|', "\\|");
+    format!("| `{}`{aliases} | {} | {default} | {doc} |\n", param.name, kind_text(param.kind).replace('|', "\\|"))
+}
+
+fn kind_text(kind: Kind) -> String {
+    match kind {
+        Kind::Str => "string".to_owned(),
+        Kind::Int => "integer".to_owned(),
+        Kind::Float => "number".to_owned(),
+        Kind::Bool => "boolean".to_owned(),
+        Kind::Path => "path".to_owned(),
+        Kind::Mode => "file mode".to_owned(),
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Kind::List(inner) => format!("list of {}", kind_text(*inner)),
+        Kind::Map => "mapping".to_owned(),
+        Kind::Any => "anything".to_owned(),
+        Kind::LocalFile => "file of the controller".to_owned(),
+        Kind::LocalTemplate => "template of the controller".to_owned(),
+    }
+}
+
+fn rule_text(rule: &Rule) -> String {
+    let names = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match rule {
+        Rule::Exclusive(which) => format!("At most one of {}", names(which)),
+        Rule::OneOf(which) => format!("At least one of {}", names(which)),
+        Rule::Together(which) => format!("All or none of {}", names(which)),
+        Rule::Needs(name, which) => format!("`{name}` needs {}", names(which)),
+        Rule::When(name, value, which) => format!("`{name}={value}` needs {}", names(which)),
+    }
+}
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_modules_and_keywords_by_any_of_their_names() {
+        for name in ["copy", "ansible.builtin.copy", "serial"] {
+            assert!(explain(name).is_some(), "{name}");
+        }
+        assert_eq!(explain("cpoy"), None);
+        assert_eq!(unknown("cpoy"), "expected a module or a keyword, found `cpoy`; did you mean `copy`?");
+    }
+
+    #[test]
+    fn every_module_says_in_a_sentence_what_it_does() {
+        for entry in MODULES {
+            assert!(summary(entry).len() > 10, "{}", entry.name);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `--output`: which reporters a run has, where they write, how they look.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{env, fmt, io};
+
+use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter};
+use crate::text::did_you_mean;
+use crate::wire::Value;
+
+/// A way to show a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As Ansible does.
+    Human,
+    /// One document at the end, in the shape of Ansible's `json` callback.
+    Json,
+    /// Every event as a line.
+    Jsonl,
+    /// JUnit XML.
+    Junit,
+    /// Groups and annotations of GitHub Actions.
+    Github,
+    /// Failures and one line.
+    Quiet,
+}
+
+impl Format {
+    const NAMES: [(&str, Self); 6] = [
+        ("human", Self::Human),
+        ("json", Self::Json),
+        ("jsonl", Self::Jsonl),
+        ("junit", Self::Junit),
+        ("github", Self::Github),
+        ("quiet", Self::Quiet),
+    ];
+
+    fn reporter(self, look: &Look) -> Box<dyn Reporter + Send> {
+        let file = |name| env::var_os(name).map(PathBuf::from);
+        match self {
+            Self::Human => Box::new(Human::new(look.clone())),
+            Self::Json => Box::new(Json::default()),
+            Self::Jsonl => Box::new(Jsonl),
+            Self::Junit => Box::new(Junit::default()),
+            Self::Github => Box::new(Github::new(look.clone(), file("GITHUB_STEP_SUMMARY"), file("GITHUB_OUTPUT"))),
+            Self::Quiet => Box::new(Quiet::new(look.clone())),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(Self::NAMES.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// One `--output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// How.
+    pub(super) format: Format,
+    /// Where, if not on standard output.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(PathBuf::from(file))));
+        let names = Format::NAMES.map(|(name, _)| name);
+        match Format::NAMES.iter().find(|(known, _)| *known == name) {
+            Some((_, format)) => Ok(Self { format: *format, file }),
+            None => {
+                let meant = did_you_mean(name, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                Err(format!("expected one of {}, found `{name}`{meant}", names.join(", ")))
+            }
+        }
+    }
+}
+
+/// All reporters of a run: those `wanted` (the human one, if none is), and the recording.
+///
+/// # Errors
+/// In words for the user: a file that cannot be written, or two reporters that want standard output.
+pub(super) fn outputs(wanted: &[Wanted], record: Option<&Path>, look: &Look) -> Result<Outputs, String> {
+    let human = [Wanted { format: Format::Human, file: None }];
+    let wanted = if wanted.is_empty() { &human } else { wanted };
+    let mut standard = wanted.iter().filter(|wanted| wanted.file.is_none());
+    if let (Some(first), Some(second)) = (standard.next(), standard.next()) {
+        let (first, second) = (first.format, second.format);
+        return Err(format!("`{first}` and `{second}` both want standard output; write one to a file: `--output {second}=FILE`"));
+    }
+    let mut outputs = Outputs::default();
+    for Wanted { format, file } in wanted {
+        // Escape sequences belong on a terminal, not in a file.
+        let look = if file.is_some() { &Look { paint: Paint(false), ..look.clone() } } else { look };
+        add(&mut outputs, format.reporter(look), file.as_deref())?;
+    }
+    if let Some(path) = record {
+        add(&mut outputs, Box::new(Jsonl), Some(path))?;
+    }
+    Ok(outputs)
+}
+
+fn add(outputs: &mut Outputs, reporter: Box<dyn Reporter + Send>, file: Option<&Path>) -> Result<(), String> {
+    match file {
+        Some(path) => outputs.add_file(reporter, path).map_err(|error| format!("cannot write `{}`: {error}", path.display())),
+        None => {
+            outputs.add(reporter);
+            Ok(())
+        }
+    }
+}
+
+/// The look that the environment asks for: Ansible's variables, `NO_COLOR`, and the terminal.
+pub(super) fn look(verbosity: u8) -> Look {
+    let flag = |name: &str, default: bool| {
+        let value = env::var(name).ok().and_then(|text| Value::from(text).to_bool());
+        value.unwrap_or(default)
+    };
+    let default = Look::default();
+    Look {
+        verbosity: verbosity.max(env::var("ANSIBLE_VERBOSITY").ok().and_then(|text| text.parse().ok()).unwrap_or(0)),
+        paint: Paint(colored(&flag)),
+        width: width(),
+        display_skipped_hosts: flag("ANSIBLE_DISPLAY_SKIPPED_HOSTS", default.display_skipped_hosts),
+        display_ok_hosts: flag("ANSIBLE_DISPLAY_OK_HOSTS", default.display_ok_hosts),
+        display_failed_stderr: flag("ANSIBLE_DISPLAY_FAILED_STDERR", default.display_failed_stderr),
+        show_task_path_on_failure: flag("ANSIBLE_SHOW_TASK_PATH_ON_FAILURE", default.show_task_path_on_failure),
+        check_mode_markers: flag("ANSIBLE_CHECK_MODE_MARKERS", default.check_mode_markers),
+        show_custom_stats: flag("ANSIBLE_SHOW_CUSTOM_STATS", default.show_custom_stats),
+    }
+}
+
+fn colored(flag: &dyn Fn(&str, bool) -> bool) -> bool {
+    if flag("ANSIBLE_FORCE_COLOR", false) {
+        return true;
+    }
+    let refused = flag("ANSIBLE_NOCOLOR", false)
+        || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
+    !refused && io::stdout().is_terminal()
+}
+
+/// Ansible's width of a banner: one less than the terminal, and never less than 79.
+fn width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    columns.saturating_sub(1).max(79)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_a_format_and_perhaps_a_file() {
+        let junit = Wanted { format: Format::Junit, file: Some("out.xml".into()) };
+        assert_eq!("junit=out.xml".parse(), Ok(junit));
+        assert_eq!("quiet".parse(), Ok(Wanted { format: Format::Quiet, file: None }));
+        let error = "jsno".parse::<Wanted>().unwrap_err();
+        assert_eq!(error, "expected one of human, json, jsonl, junit, github, quiet, found `jsno`; did you mean `json`?");
+    }
+
+    #[test]
+    fn standard_output_has_room_for_one() {
+        let wanted = ["human".parse().unwrap(), "jsonl".parse().unwrap()];
+        let error = outputs(&wanted, None, &Look::default()).err().unwrap();
+        assert_eq!(error, "`human` and `jsonl` both want standard output; write one to a file: `--output jsonl=FILE`");
+    }
+}

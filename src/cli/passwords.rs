@@ -1,0 +1,93 @@
+//! Passwords: asked for on the terminal, or read from files.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use super::Stopped;
+use super::options::{ConnectionOptions, PrivilegeOptions, VariableOptions};
+use super::settings::Settings;
+use crate::run::Prompter;
+use crate::text::Vault;
+
+/// Vault passwords from `--vault-id`, `--vault-password-file` and the configuration.
+pub(super) fn vault(variables: &VariableOptions, config: &Settings) -> Result<Vault, Stopped> {
+    let mut vault = Vault::default();
+    let default = config.vault_identity.as_str();
+    let listed = if variables.vault_id.is_empty() { &config.vault_identity_list } else { &variables.vault_id };
+    for id in listed {
+        let (id, source) = id.split_once('@').unwrap_or((default, id));
+        let password = if source == "prompt" { ask(&format!("Vault password ({id}): "))? } else { file(Path::new(source))? };
+        vault.add(id, password);
+    }
+    let files = if variables.vault_password_file.is_empty() { config.vault_password_file.as_slice() } else { &variables.vault_password_file };
+    for path in files {
+        vault.add(default, file(path)?);
+    }
+    if variables.ask_vault_password || config.ask_vault_pass {
+        vault.add(default, ask("Vault password: ")?);
+    }
+    Ok(vault)
+}
+
+/// The password to log in with.
+pub(super) fn login(options: &ConnectionOptions, config: &Settings) -> Result<Option<String>, Stopped> {
+    if options.ask_pass || config.ask_pass {
+        return ask("SSH password: ").map(Some);
+    }
+    options.connection_password_file.as_ref().or(config.connection_password_file.as_ref()).map(|path| file(path)).transpose()
+}
+
+/// The password of the become program.
+pub(super) fn privilege(options: &PrivilegeOptions, config: &Settings) -> Result<Option<String>, Stopped> {
+    if options.ask_become_pass || config.privilege_ask_pass {
+        return ask("BECOME password: ").map(Some);
+    }
+    options.become_password_file.as_ref().or(config.privilege_password_file.as_ref()).map(|path| file(path)).transpose()
+}
+
+fn ask(question: &str) -> Result<String, Stopped> {
+    rpassword::prompt_password(question).map_err(|error| Stopped::error(format!("cannot ask for a password: {error}")))
+}
+
+/// The first line of a file, or what a program prints.
+fn file(path: &Path) -> Result<String, Stopped> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = path.display();
+    let meta = fs::metadata(path).map_err(|error| Stopped::error(format!("cannot read the password file `{shown}`: {error}")))?;
+    let text = if meta.permissions().mode() & 0o111 != 0 {
+        let program = std::path::absolute(path).map_err(|error| Stopped::error(error.to_string()))?;
+        let done = std::process::Command::new(program).output().map_err(|error| Stopped::error(format!("cannot run `{shown}`: {error}")))?;
+        if !done.status.success() {
+            return Err(Stopped::error(format!("the password program `{shown}` failed: {}", done.status)));
+        }
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    } else {
+        fs::read_to_string(path).map_err(|error| Stopped::error(format!("cannot read the password file `{shown}`: {error}")))?
+    };
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Asks on the terminal.
+pub(super) struct Terminal;
+
+/// The terminal, if somebody sits at it.
+pub(super) fn terminal() -> Option<Terminal> {
+    io::stdin().is_terminal().then_some(Terminal)
+}
+
+impl Prompter for Terminal {
+    fn ask(&self, text: &str, private: bool) -> io::Result<String> {
+        if private {
+            return rpassword::prompt_password(text);
+        }
+        let mut error = io::stderr().lock();
+        io::Write::write_all(&mut error, text.as_bytes())?;
+        io::Write::flush(&mut error)?;
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end_matches('\n').to_owned())
+    }
+}

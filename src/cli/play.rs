@@ -1,0 +1,174 @@
+//! `rappel play`: playbooks on hosts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::options::{ConnectionOptions, HostOptions, OutputOptions, PrivilegeOptions, VariableOptions};
+use super::prepare::Prepared;
+use super::{Outcome, Stopped, output};
+use crate::event::{Event, EventKind, Exit, Finding};
+use crate::plan::Selection;
+use crate::report::Outputs;
+use crate::run::{self, AfterFatalRescue};
+use crate::text::{Diagnostics, Severity, Sources};
+
+/// How many events may wait for slow reporters before the run waits too.
+const BACKLOG: usize = 1024;
+
+/// Runs playbooks
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  rappel play -i inventories/production site.yml
+  rappel play -i web1,web2, -l web1 site.yml --check --diff
+  rappel play --atomic -i hosts site.yml -e version=1.4.2")]
+pub(super) struct PlayOptions {
+    /// The playbooks
+    #[arg(required = true, value_name = "PLAYBOOK")]
+    pub(super) playbooks: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) hosts: HostOptions,
+    #[command(flatten)]
+    pub(super) variables: VariableOptions,
+    #[command(flatten)]
+    pub(super) connection: ConnectionOptions,
+    #[command(flatten)]
+    pub(super) privilege: PrivilegeOptions,
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// Predict what would change, and change nothing
+    #[arg(short = 'C', long, conflicts_with = "syntax_check")]
+    pub(super) check: bool,
+    /// Show what changes in files
+    #[arg(short = 'D', long)]
+    pub(super) diff: bool,
+    /// Only tasks with these tags (may be repeated, and separated by commas)
+    #[arg(short, long, value_name = "TAGS")]
+    pub(super) tags: Vec<String>,
+    /// Without tasks with these tags (may be repeated, and separated by commas)
+    #[arg(long, value_name = "TAGS")]
+    pub(super) skip_tags: Vec<String>,
+    /// Begin at the task of this name
+    #[arg(long, value_name = "NAME")]
+    pub(super) start_at_task: Option<String>,
+    /// Show the tasks and do nothing
+    #[arg(long)]
+    pub(super) list_tasks: bool,
+    /// Show the tags and do nothing
+    #[arg(long)]
+    pub(super) list_tags: bool,
+    /// Read everything and do nothing
+    #[arg(long)]
+    pub(super) syntax_check: bool,
+    /// Run notified handlers also on hosts that failed
+    #[arg(long)]
+    pub(super) force_handlers: bool,
+    /// All hosts or none: every play is one transaction
+    #[arg(long)]
+    pub(super) atomic: bool,
+    /// Not supported: there is no interactive stepping
+    #[arg(long, hide = true)]
+    pub(super) step: bool,
+    /// Taken and ignored: there are no Python modules to look for
+    #[arg(short = 'M', long, value_name = "FOLDERS", hide = true)]
+    pub(super) module_path: Option<String>,
+}
+
+fn tags(given: &[String], configured: &[String]) -> Vec<String> {
+    let given = if given.is_empty() { configured } else { given };
+    given.iter().flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect()
+}
+
+/// Runs playbooks; `ansible` where the program was called as `ansible-playbook`.
+pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
+    if options.step {
+        return Err(Stopped::usage("`--step` is not supported; use `--start-at-task` and `--limit`"));
+    }
+    let mut prepared = Prepared::new(&options.variables)?;
+    let look = output::look(options.output.verbose);
+    let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
+    let inventory = prepared.inventory(&options.hosts);
+    let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
+    let selection = Arc::new(Selection { only: tags(&options.tags, &prepared.config.run_tags), skip: tags(&options.skip_tags, &prepared.config.skip_tags) });
+    let compiler = prepared.compiler(selection.clone(), extra.clone());
+    for path in &options.playbooks {
+        if !path.is_file() {
+            return Err(Stopped::error(format!("the playbook: {} could not be found", path.display())));
+        }
+    }
+    let plan = compiler.playbooks(&options.playbooks, &mut prepared.diags);
+    let failed = prepared.diags.has_errors();
+    tell(&mut outputs, std::mem::take(&mut prepared.diags), &prepared.sources);
+    if failed {
+        return Ok(Exit::Unreachable);
+    }
+    let settings = run::Settings {
+        playbooks: options.playbooks.clone(),
+        limit: (!options.hosts.limit.is_empty()).then(|| options.hosts.limit.join(",")),
+        extra,
+        selection,
+        check: options.check,
+        verbosity: look.verbosity,
+        start_at: options.start_at_task.clone(),
+        atomic: options.atomic,
+        after_fatal_rescue: if ansible { AfterFatalRescue::GoOn } else { AfterFatalRescue::Stop },
+        stream: options.output.stream,
+        inventory_sources: prepared.inventory_sources(&options.hosts),
+        ..prepared.settings(&options.connection, &options.privilege)?
+    };
+    let settings = run::Settings { diff: settings.diff || options.diff, force_handlers: settings.force_handlers || options.force_handlers, ..settings };
+    if options.list_tasks || options.list_tags || options.hosts.list_hosts || options.syntax_check {
+        return super::listing::show(options, &plan, &inventory, &settings, &prepared);
+    }
+    let (cancel, stop) = (CancellationToken::new(), CancellationToken::new());
+    let inputs = prepared.inputs(inventory, compiler, &options.hosts, cancel.clone(), stop.clone());
+    drive(outputs, cancel, stop, |events| run::run(plan, settings, inputs, events))
+}
+
+/// Tells every finding to every output.
+pub(super) fn tell(outputs: &mut Outputs, diags: Diagnostics, sources: &Sources) {
+    let mut diags = diags.into_vec();
+    diags.sort_by_key(|diagnostic| diagnostic.severity == Severity::Error);
+    for diagnostic in diags {
+        let kind = EventKind::Warned(Finding::new(diagnostic, sources));
+        outputs.on(&Event { at: jiff::Timestamp::now(), elapsed: std::time::Duration::ZERO, kind });
+    }
+}
+
+/// Runs `work` on a runtime, hands its events to `outputs`, and turns signals into tokens: the first is orderly, the second is not.
+pub(super) fn drive<F>(mut outputs: Outputs, cancel: CancellationToken, stop: CancellationToken, work: impl FnOnce(mpsc::Sender<Event>) -> F) -> Outcome
+where
+    F: Future<Output = Exit> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
+    let (sender, mut receiver) = mpsc::channel(BACKLOG);
+    let running = {
+        let _guard = runtime.enter();
+        runtime.spawn(work(sender))
+    };
+    runtime.spawn(signals(cancel, stop));
+    while let Some(event) = receiver.blocking_recv() {
+        outputs.on(&event);
+    }
+    let exit = runtime.block_on(running).map_err(|error| Stopped { exit: Exit::Bug, message: format!("the run ended by itself: {error}") });
+    runtime.shutdown_background();
+    exit
+}
+
+async fn signals(cancel: CancellationToken, stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    for token in [cancel, stop] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    }
+}

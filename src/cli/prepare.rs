@@ -1,0 +1,196 @@
+//! From options, `ansible.cfg` and the environment to what a run works with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
+use super::settings::{Process, Settings};
+use super::{Stopped, scripts};
+use crate::model::inventory::{self, NoPlugins, Reading};
+use crate::model::{Inventory, Loader};
+use crate::plan::{Compiler, Selection, Vars};
+use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
+use crate::ssh::{Connector, ConnectorOptions, Secret};
+use crate::template::{Templar, from_wire};
+use crate::text::{Diagnostic, Diagnostics, NodeKind, Sources, Span, Vault, yaml};
+
+/// Everything that is read before a run, whatever runs.
+pub(super) struct Prepared {
+    pub(super) config: Settings,
+    pub(super) sources: Sources,
+    pub(super) vault: Arc<Vault>,
+    pub(super) loader: Arc<Loader>,
+    pub(super) templar: Templar,
+    pub(super) folder: PathBuf,
+    pub(super) diags: Diagnostics,
+}
+
+impl Prepared {
+    /// Reads the configuration and opens vault passwords.
+    pub(super) fn new(variables: &VariableOptions) -> Result<Self, Stopped> {
+        let folder = std::env::current_dir().map_err(|error| Stopped::error(format!("there is no working directory: {error}")))?;
+        let sources = Sources::default();
+        let mut diags = Diagnostics::default();
+        let config = Settings::load(&sources, &Process, &folder, &mut diags);
+        let vault = Arc::new(super::passwords::vault(variables, &config)?);
+        let loader = Arc::new(Loader::new(sources.clone(), vault.clone()));
+        let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone()));
+        let templar = Templar::new(sources.clone(), vault.clone(), lookups);
+        Ok(Self { config, sources, vault, loader, templar, folder, diags })
+    }
+
+    /// The sources of hosts: those named, or those of the configuration.
+    pub(super) fn inventory_sources(&self, hosts: &HostOptions) -> Vec<String> {
+        if hosts.inventory.is_empty() { self.config.inventory.0.clone() } else { hosts.inventory.clone() }
+    }
+
+    /// Reads the hosts.
+    pub(super) fn inventory(&mut self, hosts: &HostOptions) -> Inventory {
+        let wanted = self.inventory_sources(hosts);
+        let options = inventory::Options { lenient: true, ..inventory::Options::default() };
+        load_inventory(&self.loader, &self.folder, &options, &wanted, &mut self.diags)
+    }
+
+    /// `-e`.
+    pub(super) fn extra(&mut self, given: &[String]) -> Vars {
+        let mut vars = Vars::new();
+        for text in given {
+            let (text, name) = match text.strip_prefix('@') {
+                Some(file) => (None, file.to_owned()),
+                None => (Some(text.clone()), "-e".to_owned()),
+            };
+            match text {
+                None => {
+                    let entries = self.loader.vars_file(&self.folder.join(&name), None, &mut self.diags);
+                    vars.extend(compile(&self.templar, &entries, &mut self.diags));
+                }
+                Some(text) if text.trim_start().starts_with(['{', '[']) => {
+                    let id = self.sources.add(name, text);
+                    let node = yaml::parse_one(&self.sources, id, &mut self.diags);
+                    match node.map(|node| node.kind) {
+                        Some(NodeKind::Map(entries)) => {
+                            let entries: Vec<_> = entries
+                                .into_iter()
+                                .filter_map(|(key, value)| Some((crate::text::Spanned::new(key.as_str()?.to_owned(), key.span), value)))
+                                .collect();
+                            vars.extend(compile(&self.templar, &entries, &mut self.diags));
+                        }
+                        _ => self.diags.push(Diagnostic::error("extra-vars", "expected a mapping of variables").at(Span::new(id, 0, 0), "")),
+                    }
+                }
+                Some(text) => {
+                    let id = self.sources.add(name, text.clone());
+                    match crate::model::pairs(&text, id) {
+                        Ok(pairs) => vars.extend(compile(&self.templar, &pairs, &mut self.diags)),
+                        Err(diagnostic) => self.diags.push(diagnostic),
+                    }
+                }
+            }
+        }
+        vars
+    }
+
+    /// The compiler of playbooks.
+    pub(super) fn compiler(&self, selection: Arc<Selection>, extra: Arc<Vars>) -> Compiler {
+        let mut collection_paths = self.config.collections_path.clone();
+        collection_paths.insert(0, self.folder.clone());
+        Compiler {
+            templar: self.templar.clone(),
+            loader: self.loader.clone(),
+            actions: run::action::ACTIONS,
+            selection,
+            extra,
+            roles_path: Arc::new(self.config.roles_path.clone()),
+            collection_paths: Arc::new(collection_paths),
+        }
+    }
+
+    /// Settings of a run.
+    pub(super) fn settings(&self, connection: &ConnectionOptions, privilege: &PrivilegeOptions) -> Result<run::Settings, Stopped> {
+        let config = &self.config;
+        let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let default = run::Settings::default();
+        let named_forks = std::env::var_os("ANSIBLE_FORKS").is_some() || config.forks != 5;
+        let forks = connection.forks.or(named_forks.then_some(config.forks as usize)).unwrap_or(default.forks);
+        Ok(run::Settings {
+            forks,
+            diff: config.diff_always,
+            force_handlers: config.force_handlers,
+            any_errors_fatal: config.any_errors_fatal,
+            merge_hashes: config.hash_behaviour == "merge",
+            gathering: match config.gathering.as_str() {
+                "explicit" => Gathering::Explicit,
+                "smart" => Gathering::Smart,
+                _ => Gathering::Implicit,
+            },
+            roles_path: config.roles_path.clone(),
+            config_file: config.file.clone(),
+            task_timeout: config.task_timeout,
+            connection: run::ConnectionDefaults {
+                connection: connection.connection.clone().or_else(|| set(&config.transport)),
+                user: connection.user.clone().or_else(|| config.remote_user.clone()),
+                private_key: connection.private_key.clone().or_else(|| config.private_key_file.clone()),
+                password: super::passwords::login(connection, config)?.map(Secret::new),
+                timeout: Some(Duration::from_secs(connection.timeout.unwrap_or(config.timeout.into()))),
+                common_args: connection.ssh_common_args.clone().or_else(|| set(&config.ssh_common_args)),
+                extra_args: connection.ssh_extra_args.clone().or_else(|| set(&config.ssh_extra_args)),
+                ssh_args: set(&config.ssh_args),
+                host_key_checking: connection.host_key_checking.or(Some(config.host_key_checking)),
+                privileged: privilege.r#become || config.privilege,
+                become_user: privilege.become_user.clone().or_else(|| set(&config.privilege_user)),
+                become_method: privilege.become_method.clone().or_else(|| set(&config.privilege_method)),
+                become_flags: set(&config.privilege_flags),
+                become_exe: config.privilege_exe.clone(),
+                become_password: super::passwords::privilege(privilege, config)?.map(Secret::new),
+                port: config.remote_port,
+            },
+            ..default
+        })
+    }
+
+    /// What the run works with.
+    pub(super) fn inputs(self, inventory: Inventory, compiler: Compiler, hosts: &HostOptions, cancel: CancellationToken, stop: CancellationToken) -> Inputs {
+        let wanted = self.inventory_sources(hosts);
+        let (loader, folder) = (self.loader.clone(), self.folder.clone());
+        let reload = move || {
+            let mut diags = Diagnostics::default();
+            let options = inventory::Options { lenient: true, ..inventory::Options::default() };
+            let inventory = load_inventory(&loader, &folder, &options, &wanted, &mut diags);
+            (!diags.has_errors()).then_some(inventory)
+        };
+        Inputs {
+            sources: self.sources,
+            vault: self.vault,
+            loader: self.loader,
+            templar: self.templar,
+            compiler,
+            inventory,
+            reload: Arc::new(reload),
+            connector: Connector::new(ConnectorOptions { ssh_config: None, ..connector_options() }),
+            prompter: super::passwords::terminal().map(|terminal| Arc::new(terminal) as Arc<dyn Prompter>),
+            cancel,
+            stop,
+        }
+    }
+}
+
+fn connector_options() -> ConnectorOptions {
+    ConnectorOptions { agent: std::env::var_os("RAPPEL_AGENT").map(PathBuf::from), ..ConnectorOptions::default() }
+}
+
+fn load_inventory(loader: &Loader, folder: &Path, options: &inventory::Options, wanted: &[String], diags: &mut Diagnostics) -> Inventory {
+    let reading = Reading { loader, scripts: &scripts::Programs, plugins: &NoPlugins, folder, options };
+    Inventory::load(&reading, wanted, diags)
+}
+
+fn compile(templar: &Templar, entries: &[(crate::text::Spanned<String>, crate::text::Node)], diags: &mut Diagnostics) -> Vars {
+    entries.iter().map(|(name, node)| (name.value.clone(), Arc::new(templar.compile(node, diags)))).collect()
+}
+
+/// A variable with a value that is there already.
+pub(super) fn literal(name: &str, value: &crate::wire::Value) -> (String, Arc<crate::template::Expr>) {
+    (name.to_owned(), Arc::new(crate::template::Expr::Literal(from_wire(value), Span::default())))
+}

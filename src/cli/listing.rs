@@ -14,13 +14,20 @@ use crate::wire::Value;
 /// Shows what was asked for.
 #[expect(clippy::print_stdout, reason = "a listing is what the command line is asked for")]
 pub(super) fn show(options: &PlayOptions, plan: &Plan, inventory: &Inventory, settings: &Settings, prepared: &Prepared) -> Outcome {
-    let limit = settings.limit.as_ref().map(|limit| Pattern::limit(&prepared.sources, limit)).transpose().map_err(|found| Stopped::error(found.message))?;
+    let limit = settings
+        .limit
+        .as_ref()
+        .map(|limit| Pattern::limit(&prepared.sources, limit))
+        .transpose()
+        .map_err(|found| Stopped::error(found.message))?;
     for playbook in &options.playbooks {
         println!("\nplaybook: {}", playbook.display());
         if options.syntax_check {
             continue;
         }
-        for (number, play) in plan.plays.iter().filter(|play| play.file == *playbook || plan.plays.len() == 1 || options.playbooks.len() == 1).enumerate() {
+        for (number, play) in
+            plan.plays.iter().filter(|play| play.file == *playbook || plan.plays.len() == 1 || options.playbooks.len() == 1).enumerate()
+        {
             print!("{}", listed(options, number + 1, play, inventory, limit.as_ref()));
         }
     }

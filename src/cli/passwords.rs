@@ -20,7 +20,8 @@ pub(super) fn vault(variables: &VariableOptions, config: &Settings) -> Result<Va
         let password = if source == "prompt" { ask(&format!("Vault password ({id}): "))? } else { file(Path::new(source))? };
         vault.add(id, password);
     }
-    let files = if variables.vault_password_file.is_empty() { config.vault_password_file.as_slice() } else { &variables.vault_password_file };
+    let files =
+        if variables.vault_password_file.is_empty() { config.vault_password_file.as_slice() } else { &variables.vault_password_file };
     for path in files {
         vault.add(default, file(path)?);
     }
@@ -57,7 +58,8 @@ fn file(path: &Path) -> Result<String, Stopped> {
     let meta = fs::metadata(path).map_err(|error| Stopped::error(format!("cannot read the password file `{shown}`: {error}")))?;
     let text = if meta.permissions().mode() & 0o111 != 0 {
         let program = std::path::absolute(path).map_err(|error| Stopped::error(error.to_string()))?;
-        let done = std::process::Command::new(program).output().map_err(|error| Stopped::error(format!("cannot run `{shown}`: {error}")))?;
+        let done =
+            std::process::Command::new(program).output().map_err(|error| Stopped::error(format!("cannot run `{shown}`: {error}")))?;
         if !done.status.success() {
             return Err(Stopped::error(format!("the password program `{shown}` failed: {}", done.status)));
         }

@@ -92,7 +92,10 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
-    let selection = Arc::new(Selection { only: tags(&options.tags, &prepared.config.run_tags), skip: tags(&options.skip_tags, &prepared.config.skip_tags) });
+    let selection = Arc::new(Selection {
+        only: tags(&options.tags, &prepared.config.run_tags),
+        skip: tags(&options.skip_tags, &prepared.config.skip_tags),
+    });
     let compiler = prepared.compiler(selection.clone(), extra.clone());
     for path in &options.playbooks {
         if !path.is_file() {
@@ -119,7 +122,11 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         inventory_sources: prepared.inventory_sources(&options.hosts),
         ..prepared.settings(&options.connection, &options.privilege)?
     };
-    let settings = run::Settings { diff: settings.diff || options.diff, force_handlers: settings.force_handlers || options.force_handlers, ..settings };
+    let settings = run::Settings {
+        diff: settings.diff || options.diff,
+        force_handlers: settings.force_handlers || options.force_handlers,
+        ..settings
+    };
     if options.list_tasks || options.list_tags || options.hosts.list_hosts || options.syntax_check {
         return super::listing::show(options, &plan, &inventory, &settings, &prepared);
     }
@@ -139,7 +146,12 @@ pub(super) fn tell(outputs: &mut Outputs, diags: Diagnostics, sources: &Sources)
 }
 
 /// Runs `work` on a runtime, hands its events to `outputs`, and turns signals into tokens: the first is orderly, the second is not.
-pub(super) fn drive<F>(mut outputs: Outputs, cancel: CancellationToken, stop: CancellationToken, work: impl FnOnce(mpsc::Sender<Event>) -> F) -> Outcome
+pub(super) fn drive<F>(
+    mut outputs: Outputs,
+    cancel: CancellationToken,
+    stop: CancellationToken,
+    work: impl FnOnce(mpsc::Sender<Event>) -> F,
+) -> Outcome
 where
     F: Future<Output = Exit> + Send + 'static,
 {

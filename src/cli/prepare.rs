@@ -78,7 +78,9 @@ impl Prepared {
                                 .collect();
                             vars.extend(compile(&self.templar, &entries, &mut self.diags));
                         }
-                        _ => self.diags.push(Diagnostic::error("extra-vars", "expected a mapping of variables").at(Span::new(id, 0, 0), "")),
+                        _ => {
+                            self.diags.push(Diagnostic::error("extra-vars", "expected a mapping of variables").at(Span::new(id, 0, 0), ""))
+                        }
                     }
                 }
                 Some(text) => {
@@ -152,7 +154,14 @@ impl Prepared {
     }
 
     /// What the run works with.
-    pub(super) fn inputs(self, inventory: Inventory, compiler: Compiler, hosts: &HostOptions, cancel: CancellationToken, stop: CancellationToken) -> Inputs {
+    pub(super) fn inputs(
+        self,
+        inventory: Inventory,
+        compiler: Compiler,
+        hosts: &HostOptions,
+        cancel: CancellationToken,
+        stop: CancellationToken,
+    ) -> Inputs {
         let wanted = self.inventory_sources(hosts);
         let (loader, folder) = (self.loader.clone(), self.folder.clone());
         let reload = move || {

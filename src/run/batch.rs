@@ -79,6 +79,10 @@ impl Batch {
             self.meta(&action, round).await;
             return;
         }
+        if round.step.span == self.play.plan.span && !self.gathers(&round) {
+            self.advance(&round, &[]);
+            return;
+        }
         let id = self.announce(&round).await;
         let once = self.flag(&round, Keyword::RunOnce);
         let runners: Vec<String> = if once { round.hosts.iter().take(1).cloned().collect() } else { round.hosts.clone() };
@@ -89,11 +93,8 @@ impl Batch {
 
     async fn announce(&self, round: &Round) -> u64 {
         let id = self.shared.events.next_task();
-        let silent = round.step.span == self.play.plan.span && !self.gathers(round);
-        if !silent {
-            let info = self.info(id, round);
-            self.shared.events.emit(EventKind::TaskStarted(info)).await;
-        }
+        let info = self.info(id, round);
+        self.shared.events.emit(EventKind::TaskStarted(info)).await;
         id
     }
 
@@ -159,6 +160,8 @@ impl Batch {
                 }
             }
         }
+        // Results are shown in the order of the hosts, not in that of chance.
+        outcomes.sort_by_key(|(host, _)| hosts.iter().position(|known| known == host));
         outcomes
     }
 

@@ -91,7 +91,7 @@ impl Batch {
         self.settle(&round, outcomes, once).await;
     }
 
-    async fn announce(&self, round: &Round) -> u64 {
+    pub(super) async fn announce(&self, round: &Round) -> u64 {
         let id = self.shared.events.next_task();
         let info = self.info(id, round);
         self.shared.events.emit(EventKind::TaskStarted(info)).await;

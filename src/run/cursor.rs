@@ -245,6 +245,12 @@ impl Cursor {
         self.state = state;
     }
 
+    /// A failure is forgotten; there is nothing more to do in this play.
+    pub fn forgive(&mut self) {
+        self.state = State::Done;
+        self.failed = false;
+    }
+
     /// Takes a failed or unreachable host back in (`meta: clear_host_errors`): it goes on where `other` stands.
     pub fn resume_at(&mut self, other: &Cursor) {
         self.frames.clone_from(&other.frames);

@@ -10,6 +10,9 @@ use crate::text::Diagnostic;
 impl Batch {
     /// Does `action` for the hosts of `round` whose conditions hold.
     pub(super) async fn meta(&mut self, action: &str, round: Round) {
+        if !matches!(action, "flush_handlers" | "noop" | "end_role") && round.step.span != self.play.plan.span {
+            self.announce(&round).await;
+        }
         let handlers = self.play.handlers();
         let mut hosts = Vec::new();
         for host in &round.hosts {
@@ -98,12 +101,16 @@ impl Batch {
     fn clear_host_errors(&mut self, round: &Round) {
         let Some(model) = round.hosts.first().and_then(|host| self.cursors.get(host)).cloned() else { return };
         for (host, cursor) in &mut self.cursors {
-            if matches!(cursor.state(), State::Failed | State::Unreachable) {
-                cursor.resume_at(&model);
-                cursor.advance();
-                self.play.regain(host);
-                self.shared.forgive(host);
+            match cursor.state() {
+                State::Unreachable => {
+                    cursor.resume_at(&model);
+                    cursor.advance();
+                }
+                // As in Ansible, a host that failed is back in the plays that follow, not in this one.
+                State::Failed => cursor.forgive(),
+                _ => continue,
             }
+            self.play.regain(host);
         }
     }
 }

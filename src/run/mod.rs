@@ -132,9 +132,8 @@ impl Runner {
                 return false;
             }
         };
-        let check = self.shared.settings.check;
-        self.shared.events.emit(EventKind::PlayStarted { name: name.clone(), hosts: hosts.clone(), check, lockstep }).await;
         if hosts.is_empty() {
+            self.announce(&name, hosts, lockstep).await;
             self.shared.events.emit(EventKind::NoHostsMatched).await;
             return true;
         }
@@ -163,6 +162,7 @@ impl Runner {
             if hosts.is_empty() || play.is_ended() {
                 continue;
             }
+            self.announce(&play.name, hosts.clone(), lockstep).await;
             play.begin_batch(hosts.clone());
             for host in &hosts {
                 if let Err(diagnostic) = play.load_vars_files(shared, host, false) {
@@ -184,6 +184,11 @@ impl Runner {
             }
         }
         true
+    }
+
+    async fn announce(&self, name: &str, hosts: Vec<String>, lockstep: bool) {
+        let check = self.shared.settings.check;
+        self.shared.events.emit(EventKind::PlayStarted { name: name.to_owned(), hosts, check, lockstep }).await;
     }
 
     async fn linear(&self, play: &Arc<PlayState>, hosts: &[String]) -> BatchOutcome {

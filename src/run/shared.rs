@@ -262,10 +262,6 @@ impl Shared {
         write(&self.lost).insert(host.to_owned());
     }
 
-    pub(super) fn forgive(&self, host: &str) {
-        write(&self.lost).remove(host);
-    }
-
     /// Applies what a task does to the run.
     pub(super) async fn apply(&self, host: &str, effect: Effect, play: &PlayState) {
         match effect {

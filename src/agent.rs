@@ -6,28 +6,86 @@
 
 mod replies;
 mod spool;
+mod timer;
 
+use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::getuid;
 use rustix::system::uname;
 
-use crate::machine::{Machine, Settings, Sink, Stop, Stream, own_home};
-use crate::module;
-use crate::wire::{self, Call, Failure, Hello, Outcome, Reply, Request};
+use crate::machine::{Journal, Machine, Recorder, Settings, Sink, Stop, Stream, beat, own_home};
+use crate::module::{self, Reversible};
+use crate::wire::{self, Call, Failure, Hello, Outcome, Reply, Request, TransactionReply, TransactionStep};
 use replies::Replies;
 use spool::Spool;
 
-/// Runs the agent until its input ends.
+/// What an agent works on.
+#[derive(Debug)]
+pub struct Host {
+    /// Where transactions are.
+    pub journal: Journal,
+    /// How this program is started again, for the dead-man's timer and detached jobs; without it the timer is a thread.
+    pub program: Option<Vec<OsString>>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { journal: Journal::of_this_user(), program: None }
+    }
+}
+
+/// Runs the program `rappel-agent`: the agent itself until its input ends, or what it starts beside itself.
 pub fn main() -> ExitCode {
-    match serve(io::stdin(), io::stdout()) {
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // The executable of this process, whatever has become of its file; `rappel agent` is this program too.
+    let mut program = vec![OsString::from("/proc/self/exe")];
+    if arguments.first().is_some_and(|first| first == "agent") {
+        program.push(arguments.remove(0));
+    }
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let done = match words.iter().map(AsRef::as_ref).collect::<Vec<_>>().as_slice() {
+        ["--version"] => writeln!(io::stdout(), "rappel-agent {}", env!("CARGO_PKG_VERSION")),
+        ["--timer", folder] => {
+            // A session of its own: the end of the connection is no signal for it.
+            let _ = rustix::process::setsid(); // a leader already, when started by hand
+            timer::watch(Path::new(folder)).map_err(|failure| io::Error::other(failure.msg))
+        }
+        _ => {
+            forget_old_agents();
+            serve_on(Host { program: Some(program), ..Host::default() }, io::stdin(), io::stdout())
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE, // the controller is gone: there is nobody to tell
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "rappel-agent: {error}"); // the last word, if anybody listens
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Removes agents of other builds that nobody has started for a month.
+fn forget_old_agents() {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+    let Ok(own) = std::env::current_exe() else { return };
+    let named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent-"));
+    let Some(folder) = own.parent().filter(|_| named(&own)) else { return };
+    // Its age is counted from its last start.
+    let _ = fs::File::open(&own).and_then(|file| file.set_modified(SystemTime::now()));
+    let others = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in others.filter(|path| named(path) && *path != own) {
+        let age = fs::metadata(&path).and_then(|meta| meta.modified()).ok().and_then(|modified| modified.elapsed().ok());
+        if age.is_some_and(|age| age > MONTH) {
+            let _ = fs::remove_file(path); // somebody else's attempt is as good
+        }
     }
 }
 
@@ -37,6 +95,9 @@ struct Shared {
     /// The call that runs, and how to end it.
     running: Mutex<Option<(u64, Stop)>>,
     spool: Spool,
+    host: Host,
+    /// The open transaction that pings keep alive.
+    watched: Mutex<Option<PathBuf>>,
 }
 
 /// Answers the requests of `input` on `output` until `input` ends.
@@ -44,7 +105,21 @@ struct Shared {
 /// # Errors
 /// Of reading or writing either, and a frame that is no request.
 pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<()> {
-    let shared = Arc::new(Shared { out: Mutex::new(Box::new(output)), running: Mutex::new(None), spool: Spool::new() });
+    serve_on(Host::default(), input, output)
+}
+
+/// Like [`serve`], with a journal of one's own choice.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_on(host: Host, input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<()> {
+    let shared = Arc::new(Shared {
+        out: Mutex::new(Box::new(output)),
+        running: Mutex::new(None),
+        spool: Spool::new(),
+        host,
+        watched: Mutex::new(None),
+    });
     shared.greet()?;
     let (sender, requests) = channel();
     let reader = thread::spawn({
@@ -100,7 +175,10 @@ impl Shared {
         let mut input = BufReader::with_capacity(64 << 10, input);
         while let Some(request) = wire::read_frame::<Request>(&mut input)? {
             match request {
-                Request::Ping { id } => self.reply(&Reply::Pong { id })?,
+                Request::Ping { id } => {
+                    self.beat();
+                    self.reply(&Reply::Pong { id })?;
+                }
                 Request::Upload { digest, bytes, last } => self.spool.receive(digest, &bytes, last),
                 Request::Cancel { id } => self.cancel(id),
                 other => {
@@ -111,6 +189,17 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The controller was heard: the timer starts anew.
+    fn beat(&self) {
+        if let Some(folder) = self.watched().as_deref() {
+            let _ = beat(folder); // without it the host undoes by itself, which is safe
+        }
     }
 
     fn cancel(&self, id: u64) {
@@ -148,14 +237,41 @@ impl Shared {
                     };
                     self.reply(&reply)?;
                 }
-                Request::Transaction { id, .. } => {
-                    let result = Err(Failure::new("this agent has no journal yet"));
+                Request::Transaction { id, step } => {
+                    let result = self.transaction(&step);
                     self.reply(&Reply::Transaction { id, result })?;
                 }
                 Request::Upload { .. } | Request::Ping { .. } | Request::Cancel { .. } => {}
             }
         }
         Ok(())
+    }
+
+    fn transaction(&self, step: &TransactionStep) -> Result<TransactionReply, Failure> {
+        let answer = self.host.journal.step(step)?;
+        match step {
+            TransactionStep::Begin(begin) => {
+                let folder = self.host.journal.folder_of(&begin.id)?;
+                if begin.confirm_within > 0 {
+                    timer::arm(&folder, self.host.program.as_deref())
+                        .map_err(|error| Failure::new(format!("cannot start the dead-man's timer: {error}")))?;
+                }
+                *self.watched() = Some(folder);
+            }
+            TransactionStep::List => {}
+            _ => *self.watched() = None,
+        }
+        Ok(answer)
+    }
+
+    /// The journal for the undo records of a call.
+    fn recorder(&self, id: &str, step: u32) -> Result<Recorder, Failure> {
+        let transaction = self.host.journal.open(id)?;
+        let transaction = transaction.ok_or_else(|| Failure::new(format!("transaction `{id}` was not begun on this host")))?;
+        let recorder = Recorder::new(transaction, step)?;
+        *self.watched() = Some(self.host.journal.folder_of(id)?);
+        self.beat();
+        Ok(recorder)
     }
 
     fn call(self: &Arc<Self>, call: Call) -> Result<Outcome, Failure> {
@@ -173,7 +289,10 @@ impl Shared {
 
     fn run(self: &Arc<Self>, entry: &module::Entry, call: &Call, stop: Stop) -> Result<Outcome, Failure> {
         let received = self.spool.gather(&call.blobs, &|digest| self.reply(&Reply::Need { digest }))?;
+        let recorded = call.transaction.as_ref().filter(|_| !call.check && entry.reversible != Reversible::ReadOnly);
+        let journal = recorded.map(|(id, step)| self.recorder(id, *step)).transpose()?;
         let mut machine = Machine::new(Settings {
+            journal,
             check: call.check,
             diff: call.diff,
             environment: call.environment.clone(),

@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod modules;
 mod ssh;
 mod support;
 mod vault;

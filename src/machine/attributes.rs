@@ -8,7 +8,8 @@ use rustix::fs::{AtFlags, CWD, chownat, ioctl_getflags};
 use rustix::process::{Gid, Uid};
 use serde::Serialize;
 
-use super::journal::Intent;
+use super::image::Look;
+use super::intent::Intent;
 use super::{Command, Machine, Mode, Stat, failed, owner};
 use crate::wire::{Diff, Failure, Map, Value};
 
@@ -58,10 +59,11 @@ const FLAGS: [(u32, char); 19] = [
 ];
 
 /// Attributes in the system's numbers, for one path.
-struct Wanted {
-    mode: Option<u32>,
-    uid: Option<u32>,
-    gid: Option<u32>,
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) mode: Option<u32>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
 }
 
 impl Machine {
@@ -73,7 +75,8 @@ impl Machine {
         self.dress(path, wanted, true)
     }
 
-    /// Like [`Machine::attributes`]; something that was made just now is `shown` as made, not as changed.
+    /// Like [`Machine::attributes`]; something that was made just now is `shown` as made,
+    /// not as changed, and its undo is to be gone.
     pub(super) fn dress(&mut self, path: &Path, wanted: &Attributes, shown: bool) -> Result<bool, Failure> {
         if wanted.is_empty() {
             return Ok(false);
@@ -99,7 +102,10 @@ impl Machine {
         if self.checking() {
             return Ok(true);
         }
-        self.intend(&[Intent::Attributes { path }])?;
+        if shown {
+            let after = Look { mode: chmod, uid, gid, ..Look::default() };
+            self.intend(&Intent::Attributes { path, after })?;
+        }
         set(path, numbers.mode, chmod.is_some(), uid, gid, wanted.no_follow)?;
         if let Some(flags) = flags {
             self.chattr(path, &flags)?;
@@ -107,22 +113,27 @@ impl Machine {
         Ok(true)
     }
 
-    fn numbers(&self, wanted: &Attributes, stat: &Stat) -> Result<Wanted, Failure> {
+    fn numbers(&self, wanted: &Attributes, stat: &Stat) -> Result<Numbers, Failure> {
         let mode = match &wanted.mode {
             Some(_) if stat.is_link() => None,
             Some(text) => Some(Mode::parse(text).map_err(Failure::new)?.apply(stat.mode(), stat.is_dir(), umask())),
             None => None,
         };
-        Ok(Wanted { mode, uid: wanted.owner.as_deref().map(uid).transpose()?, gid: wanted.group.as_deref().map(gid).transpose()? })
+        Ok(Numbers { mode, uid: wanted.owner.as_deref().map(uid).transpose()?, gid: wanted.group.as_deref().map(gid).transpose()? })
     }
 
-    /// The mode that something new gets: what was asked for on top of `base`, which the umask has not touched yet.
-    pub(super) fn new_mode(&self, wanted: &Attributes, base: u32, directory: bool) -> Result<u32, Failure> {
-        let base = base & !umask();
-        match &wanted.mode {
-            Some(text) => Ok(Mode::parse(text).map_err(Failure::new)?.apply(base, directory, umask())),
-            None => Ok(base),
-        }
+    /// What a new file gets that takes the place of `old`: what was asked for, else what `old` has, else the default.
+    pub(super) fn numbers_of_new(&self, wanted: &Attributes, old: Option<&Stat>) -> Result<Numbers, Failure> {
+        let base = old.map_or(0o666 & !umask(), Stat::mode);
+        let mode = match &wanted.mode {
+            Some(text) => Mode::parse(text).map_err(Failure::new)?.apply(base, false, umask()),
+            None => base,
+        };
+        // Without privilege a file of somebody else's becomes ours, as in Ansible.
+        let privileged = rustix::process::geteuid().is_root();
+        let owner = wanted.owner.as_deref().map(uid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::uid));
+        let group = wanted.group.as_deref().map(gid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::gid));
+        Ok(Numbers { mode: Some(mode), uid: owner, gid: group })
     }
 
     fn attributes_diff(&mut self, path: &Path, stat: &Stat, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) {

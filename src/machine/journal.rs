@@ -1,33 +1,385 @@
-//! The undo journal: what an effect is about to change is on disk before it is changed.
+//! The undo journal on disk: what is about to change is written here, synced, before it is changed.
+//!
+//! Every transaction has a directory with a `log` of JSON lines, each closed by a checksum, so that a line that a crash tore
+//! is known and left out; `images/` with what files were before; and `heartbeat`, whose time says when the controller was
+//! heard last. All of it is readable by its owner alone.
 
-use std::path::Path;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::{Machine, Undo};
-use crate::wire::{Digest, Failure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-/// What an effect is about to do to one path.
-#[derive(Debug)]
-pub(super) enum Intent<'a> {
-    /// Put something where nothing is; the digest is a file's new content, where it is known.
-    Create { path: &'a Path, digest: Option<Digest> },
-    /// Replace or remove what is there, leaving the old file itself untouched (rename over it, unlink it).
-    Replace { path: &'a Path, digest: Option<Digest> },
-    /// Write into the file that is there.
-    Rewrite { path: &'a Path, digest: Option<Digest> },
-    /// Change mode, owner, times or flags.
-    Attributes { path: &'a Path },
+use super::image::Entry;
+use super::look::hex;
+use super::{Undo, failed, look};
+use crate::wire::{Begin, Failure, TransactionRecord, UndoReport};
+
+/// The version of the log's lines; a reader refuses another.
+const VERSION: u32 = 1;
+/// How many digits of a line's checksum are kept.
+const SUM: usize = 16;
+
+/// All transactions of one user on one host.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    folder: PathBuf,
 }
 
-impl Machine {
-    /// Writes the undo of what comes next to the journal, synced, when a transaction is open.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the journal comes behind this door")]
-    pub(super) fn intend(&mut self, _intents: &[Intent<'_>]) -> Result<(), Failure> {
+/// One line of a log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    /// The first line.
+    Begin { begin: Begin, begun: u64 },
+    /// An effect is about to change these.
+    Before { step: u32, entries: Vec<Entry> },
+    /// A program is about to be run.
+    Program { step: u32, undo: Undo },
+    /// The host has voted; it no longer undoes by itself.
+    Prepared,
+    /// The coordinator has decided to commit.
+    Decided,
+    /// Over, with success.
+    Committed,
+    /// An undo has started, and why.
+    Undoing { cause: Cause },
+    /// Entry `entry` of line `line` was dealt with.
+    Undone { line: usize, entry: usize, result: Undone },
+    /// Over, undone.
+    Ended { cause: Cause },
+}
+
+/// Why a transaction is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The controller asked.
+    Aborted,
+    /// The controller was not heard of for too long.
+    Healed,
+    /// A committed transaction is taken back by the user.
+    RolledBack,
+}
+
+/// What came of undoing one entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Undone {
+    Exact,
+    BestEffort(String),
+    Impossible(String),
+    Conflict(String),
+    Failed(String),
+}
+
+/// How far a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Tasks run; the timer is armed.
+    Open,
+    /// Voted.
+    Prepared,
+    /// Voted, and this host keeps the decision.
+    Decided,
+    /// Over, with success; what is needed to undo it is still there.
+    Committed,
+    /// An undo has started and has not ended.
+    Undoing(Cause),
+    /// Over, undone.
+    Ended(Cause),
+}
+
+impl State {
+    /// Its name in [`TransactionRecord`].
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Prepared => "prepared",
+            Self::Decided => "decided",
+            Self::Committed => "committed",
+            Self::Undoing(_) => "undoing",
+            Self::Ended(Cause::Aborted) => "aborted",
+            Self::Ended(Cause::Healed) => "healed",
+            Self::Ended(Cause::RolledBack) => "rolled back",
+        }
+    }
+}
+
+impl Journal {
+    /// The journal of the user this process runs as: `/var/lib/rappel` for root, else under the user's state directory.
+    pub fn of_this_user() -> Self {
+        let folder = if rustix::process::geteuid().is_root() {
+            PathBuf::from("/var/lib/rappel")
+        } else {
+            let state = std::env::var_os("XDG_STATE_HOME").filter(|state| !state.is_empty()).map(PathBuf::from);
+            let state = state.or_else(|| look::own_home().map(|home| home.join(".local/state")));
+            state.unwrap_or_else(|| PathBuf::from("/var/tmp")).join("rappel")
+        };
+        Self { folder }
+    }
+
+    /// The journal in a directory of one's own choice.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    fn transactions(&self) -> PathBuf {
+        self.folder.join("transactions")
+    }
+
+    /// The directory of transaction `id`.
+    ///
+    /// # Errors
+    /// An id that is no file name.
+    pub fn folder_of(&self, id: &str) -> Result<PathBuf, Failure> {
+        let plain = !id.is_empty() && !id.starts_with('.') && id.len() <= 128;
+        if plain && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)) {
+            return Ok(self.transactions().join(id));
+        }
+        Err(Failure::new(format!("`{id}` cannot name a transaction")))
+    }
+
+    /// The directories of all transactions, in the order of their names.
+    pub(super) fn folders(&self) -> Result<Vec<PathBuf>, Failure> {
+        let entries = match fs::read_dir(self.transactions()) {
+            Ok(entries) => entries,
+            Err(error) if look::absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(failed("list", &self.transactions(), &error)),
+        };
+        let mut folders: Vec<_> =
+            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.join("log").exists()).collect();
+        folders.sort();
+        Ok(folders)
+    }
+
+    /// Creates the log of a new transaction.
+    pub(super) fn create(&self, begin: &Begin) -> Result<Transaction, Failure> {
+        let folder = self.folder_of(&begin.id)?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder.join("images"));
+        made.map_err(|error| failed("make the journal", &folder, &error))?;
+        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut transaction = Transaction::locked(&folder)?;
+        beat(&folder).map_err(|error| failed("write", &folder, &error))?;
+        transaction.append(&Line::Begin { begin: begin.clone(), begun })?;
+        for directory in [folder.as_path(), &self.transactions(), &self.folder] {
+            sync_folder(directory).map_err(|error| failed("sync", directory, &error))?;
+        }
+        Ok(transaction)
+    }
+}
+
+/// Notes that the controller was heard.
+///
+/// # Errors
+/// The system's.
+pub fn beat(folder: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("heartbeat"))?;
+    file.set_modified(SystemTime::now())
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// One transaction, locked against everybody else as long as this lives.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(super) folder: PathBuf,
+    log: File,
+    pub(super) lines: Vec<Line>,
+    /// Released when it is closed.
+    _lock: File,
+}
+
+impl Transaction {
+    /// Opens the log in `folder`, waiting for whoever works with it.
+    ///
+    /// # Errors
+    /// The system's, or a log that is damaged in the middle.
+    pub fn locked(folder: &Path) -> Result<Self, Failure> {
+        let open = |name: &str| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name));
+        let lock = open("lock").and_then(|lock| lock.lock().map(|()| lock)).map_err(|error| failed("lock", folder, &error))?;
+        let mut log = open("log").map_err(|error| failed("open the journal", folder, &error))?;
+        let mut text = Vec::new();
+        log.read_to_end(&mut text).map_err(|error| failed("read the journal", folder, &error))?;
+        let (lines, length) =
+            parse(&text).map_err(|reason| Failure::new(format!("the journal {} is damaged: {reason}", folder.display())))?;
+        // What a crash tore must not stand in front of the next line.
+        log.set_len(length as u64)
+            .and_then(|()| log.seek(SeekFrom::End(0)))
+            .map_err(|error| failed("repair the journal", folder, &error))?;
+        Ok(Self { folder: folder.to_owned(), log, lines, _lock: lock })
+    }
+
+    /// Writes a line, and returns when it is on disk.
+    pub(super) fn append(&mut self, line: &Line) -> Result<(), Failure> {
+        crash_point();
+        let text = write_line(line).map_err(|error| failed("write the journal", &self.folder, &error))?;
+        self.log
+            .write_all(text.as_bytes())
+            .and_then(|()| self.log.sync_data())
+            .map_err(|error| failed("write the journal", &self.folder, &error))?;
+        self.lines.push(line.clone());
+        crash_point();
         Ok(())
     }
 
-    /// Writes the undo of the program that is run next to the journal, synced, when a transaction is open.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "the journal comes behind this door")]
-    pub(super) fn intend_program(&mut self, _undo: Undo) -> Result<(), Failure> {
-        Ok(())
+    /// How it started.
+    ///
+    /// # Errors
+    /// A log without a first line: the crash came before anything was changed.
+    pub fn begin(&self) -> Result<(&Begin, u64), Failure> {
+        match self.lines.first() {
+            Some(Line::Begin { begin, begun }) => Ok((begin, *begun)),
+            _ => Err(Failure::new(format!("the journal {} never began", self.folder.display()))),
+        }
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> State {
+        self.lines.iter().fold(State::Open, |state, line| match line {
+            Line::Prepared => State::Prepared,
+            Line::Decided => State::Decided,
+            Line::Committed => State::Committed,
+            Line::Undoing { cause } => State::Undoing(*cause),
+            Line::Ended { cause } => State::Ended(*cause),
+            Line::Begin { .. } | Line::Before { .. } | Line::Program { .. } | Line::Undone { .. } => state,
+        })
+    }
+
+    /// What undoing has come to so far.
+    pub fn report(&self) -> UndoReport {
+        let mut report = UndoReport::default();
+        for line in &self.lines {
+            let Line::Undone { result, .. } = line else { continue };
+            match result.clone() {
+                Undone::Exact => report.undone += 1,
+                Undone::BestEffort(words) => report.best_effort.push(words),
+                Undone::Impossible(words) => report.impossible.push(words),
+                Undone::Conflict(words) => report.conflicts.push(words),
+                Undone::Failed(words) => report.failures.push(words),
+            }
+        }
+        report
+    }
+
+    /// What the controller is told of it.
+    ///
+    /// # Errors
+    /// As [`Transaction::begin`].
+    pub fn record(&self) -> Result<TransactionRecord, Failure> {
+        let (begin, begun) = self.begin()?;
+        let state = self.state();
+        Ok(TransactionRecord {
+            id: begin.id.clone(),
+            state: state.word().to_owned(),
+            participants: begin.participants.clone(),
+            coordinator: begin.coordinator.clone(),
+            host: begin.host.clone(),
+            purpose: begin.purpose.clone(),
+            begun,
+            undo: matches!(state, State::Undoing(_) | State::Ended(_)).then(|| self.report()),
+        })
+    }
+}
+
+/// A line as it stands in the log: JSON whose last member is the checksum of all that is before it.
+fn write_line(line: &Line) -> io::Result<String> {
+    let head = format!("{{\"v\":{VERSION},\"entry\":{}", serde_json::to_string(line)?);
+    Ok(format!("{head},\"sum\":\"{}\"}}\n", sum(&head)))
+}
+
+fn sum(text: &str) -> String {
+    let mut sum = hex(&Sha256::digest(text.as_bytes()));
+    sum.truncate(SUM);
+    sum
+}
+
+#[derive(Deserialize)]
+struct Written {
+    v: u32,
+    entry: Line,
+}
+
+/// The whole lines of a log, and how many bytes they have. Only the last line may be torn.
+fn parse(text: &[u8]) -> Result<(Vec<Line>, usize), String> {
+    let mut lines = Vec::new();
+    let mut length = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let last = length + line.len() == text.len();
+        match parse_line(line) {
+            Ok(parsed) => lines.push(parsed),
+            Err(_) if last => break,
+            Err(reason) => return Err(format!("line {}: {reason}", lines.len() + 1)),
+        }
+        length += line.len();
+    }
+    Ok((lines, length))
+}
+
+fn parse_line(line: &[u8]) -> Result<Line, String> {
+    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+    let whole = text.strip_suffix("\"}\n").ok_or("it has no end")?;
+    let (head, found) = whole.rsplit_once(",\"sum\":\"").ok_or("it has no checksum")?;
+    if sum(head) != found {
+        return Err("its checksum does not fit".to_owned());
+    }
+    let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if written.v != VERSION {
+        return Err(format!("it has version {}; this build reads version {VERSION}", written.v));
+    }
+    Ok(written.entry)
+}
+
+/// Tests end the process here: every write to the journal and every effect of an undo is one numbered point.
+#[inline]
+pub(super) fn crash_point() {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static PASSED: AtomicU32 = AtomicU32::new(0);
+        let at = std::env::var("RAPPEL_CRASH_AT").ok().and_then(|at| at.parse::<u32>().ok());
+        if at.is_some_and(|at| PASSED.fetch_add(1, Ordering::SeqCst) + 1 == at) {
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_left_out_and_a_damaged_middle_is_refused() {
+        let whole = [Line::Prepared, Line::Committed].iter().map(|line| write_line(line).unwrap()).collect::<String>();
+        let (lines, length) = parse(whole.as_bytes()).unwrap();
+        assert_eq!((lines.len(), length), (2, whole.len()));
+        let first = write_line(&Line::Prepared).unwrap().len();
+        for cut in first..whole.len() {
+            let (lines, length) = parse(&whole.as_bytes()[..cut]).unwrap();
+            assert_eq!((lines.len(), length), (1, first), "cut at {cut}");
+        }
+        let damaged = whole.replacen("prepared", "decided!", 1);
+        assert_eq!(parse(damaged.as_bytes()).unwrap_err(), "line 1: its checksum does not fit");
+    }
+
+    #[test]
+    fn a_line_of_another_version_says_so() {
+        let head = "{\"v\":9,\"entry\":\"prepared\"";
+        let line = format!("{head},\"sum\":\"{}\"}}\n", sum(head));
+        assert_eq!(parse_line(line.as_bytes()).unwrap_err(), "it has version 9; this build reads version 1");
+    }
+
+    #[test]
+    fn an_id_cannot_lead_out_of_the_journal() {
+        let journal = Journal::at("/j");
+        assert!(journal.folder_of("2026-11-23T09:15:00-a1b2").is_ok());
+        for id in ["", "..", "a/b", ".hidden", "a b"] {
+            assert!(journal.folder_of(id).is_err(), "{id}");
+        }
     }
 }

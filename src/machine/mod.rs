@@ -8,13 +8,17 @@ mod attributes;
 pub mod clock;
 mod command;
 mod content;
+mod image;
+mod intent;
 mod journal;
 mod look;
 mod mode;
 pub mod owner;
+mod participant;
 mod process;
 mod program;
 mod tree;
+mod undo;
 pub mod words;
 mod write;
 
@@ -27,6 +31,8 @@ use crate::wire::{Diff, Failure, Map, Outcome, Value};
 pub use attributes::Attributes;
 pub use command::{Command, Completed, RunError, Stream, find_program};
 pub use content::{Content, Entry, Item, Received};
+pub use intent::Recorder;
+pub use journal::{Cause, Journal, State, Transaction, beat};
 pub(crate) use look::own_home;
 pub use look::{Algorithm, FileKind, Stat};
 pub use mode::Mode;
@@ -45,6 +51,8 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// The content that came along, by parameter name.
     pub received: Vec<(String, Received)>,
+    /// Where the undo of every effect goes, inside a transaction.
+    pub journal: Option<Recorder>,
     /// Ends the call from another thread.
     pub stop: Option<Stop>,
     /// Sees what programs print.

@@ -1,10 +1,13 @@
 //! Running programs through the door: in check mode only what reads, in a transaction with a declared undo.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Command, Completed, Machine, RunError, Settings};
 use crate::wire::Failure;
 
 /// How the effect of a program is undone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Undo {
     /// There is nothing to undo: `systemctl daemon-reload`.
     Nothing,

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, FileTimes};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::journal::Intent;
+use super::image::Look;
+use super::intent::Intent;
 use super::write::Temporary;
 use super::{Attributes, FileKind, Machine, Stat, failed};
 use crate::wire::Failure;
@@ -34,9 +35,8 @@ impl Machine {
             at = directory.parent();
         }
         for directory in missing.iter().rev() {
-            let mode = self.new_mode(&Attributes::default(), 0o777, true)?;
-            self.intend(&[Intent::Create { path: directory, digest: None }])?;
-            match fs::DirBuilder::new().mode(mode).create(directory) {
+            self.intend(&Intent::Directory { path: directory })?;
+            match fs::DirBuilder::new().create(directory) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
                 Err(error) => return Err(failed("make the directory", directory, &error)),
@@ -54,7 +54,8 @@ impl Machine {
         if fs::read_link(path).is_ok_and(|there| there == target) {
             return Ok(false);
         }
-        self.place_link(path, "link", |temporary| symlink(target, temporary))
+        let name = Temporary::name_beside(path);
+        self.place_link(path, "link", &name, &Intent::Link { path, target, temporary: &name }, |temporary| symlink(target, temporary))
     }
 
     /// Makes `path` a second name of the file `target`, replacing a file or link that is there.
@@ -67,10 +68,20 @@ impl Machine {
         if identity(path).is_some() && identity(path) == identity(target) {
             return Ok(false);
         }
-        self.place_link(path, "hard", |temporary| fs::hard_link(target, temporary))
+        let name = Temporary::name_beside(path);
+        self.place_link(path, "hard", &name, &Intent::Unknown { path, temporary: Some(&name) }, |temporary| {
+            fs::hard_link(target, temporary)
+        })
     }
 
-    fn place_link(&mut self, path: &Path, state: &str, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<bool, Failure> {
+    fn place_link(
+        &mut self,
+        path: &Path,
+        state: &str,
+        name: &Path,
+        intent: &Intent<'_>,
+        make: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<bool, Failure> {
         let old = self.stat(path, false)?;
         if old.as_ref().is_some_and(Stat::is_dir) {
             return Err(Failure::new(format!("cannot make the link {}: there is a directory", path.display())));
@@ -80,13 +91,11 @@ impl Machine {
         if self.checking() {
             return Ok(true);
         }
+        self.intend(intent)?;
         let Some(_) = old else {
-            self.intend(&[Intent::Create { path, digest: None }])?;
             return make(path).map(|()| true).map_err(|error| failed("make the link", path, &error));
         };
-        self.intend(&[Intent::Replace { path, digest: None }])?;
-        let temporary = Temporary::beside(path)?;
-        fs::remove_file(&temporary.path).map_err(|error| failed("make the link", path, &error))?;
+        let temporary = Temporary::named(name.to_owned());
         make(&temporary.path).map_err(|error| failed("make the link", path, &error))?;
         fs::rename(&temporary.path, path).map_err(|error| failed("make the link", path, &error))?;
         // A rename between two names of one file does nothing and leaves both, so the temporary is dropped, not kept.
@@ -104,7 +113,7 @@ impl Machine {
         if self.checking() {
             return Ok(true);
         }
-        self.intend(&[Intent::Replace { path, digest: None }])?;
+        self.intend(&Intent::Remove { path })?;
         let removed = if stat.kind == FileKind::Directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
@@ -112,7 +121,7 @@ impl Machine {
         }
     }
 
-    /// Renames `from` to `to`, replacing a file there; across file systems it copies.
+    /// Renames `from` to `to`, replacing a file there. Both must be on one file system.
     ///
     /// # Errors
     /// The system's.
@@ -120,13 +129,11 @@ impl Machine {
         if self.stat(from, false)?.is_none() && !self.checking() {
             return Err(Failure::new(format!("cannot rename {}: it does not exist", from.display())));
         }
-        let replaced = self.exists(to);
         self.changed = true;
         if self.checking() {
             return Ok(true);
         }
-        let target = if replaced { Intent::Replace { path: to, digest: None } } else { Intent::Create { path: to, digest: None } };
-        self.intend(&[target, Intent::Replace { path: from, digest: None }])?;
+        self.intend(&Intent::Rename { from, to })?;
         fs::rename(from, to).map_err(|error| failed("rename", from, &error))?;
         Ok(true)
     }
@@ -146,7 +153,8 @@ impl Machine {
         if self.checking() {
             return Ok(true);
         }
-        self.intend(&[Intent::Attributes { path }])?;
+        let after = Look { accessed: accessed.map(since_epoch), modified: modified.map(since_epoch), ..Look::default() };
+        self.intend(&Intent::Attributes { path, after })?;
         let mut times = FileTimes::new();
         if let Some(accessed) = accessed {
             times = times.set_accessed(accessed);
@@ -157,4 +165,9 @@ impl Machine {
         File::open(path).and_then(|file| file.set_times(times)).map_err(|error| failed("set the times of", path, &error))?;
         Ok(true)
     }
+}
+
+fn since_epoch(time: SystemTime) -> (i64, i64) {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos().into())
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use super::attributes::{self, Numbers};
 use super::clock::{Moment, Zone};
-use super::journal::Intent;
-use super::{Attributes, Command, Content, Machine, Stat, attributes, failed};
+use super::intent::Intent;
+use super::{Attributes, Command, Content, Machine, Stat, failed};
 use crate::wire::{Diff, Failure};
 
 /// Content beyond this many bytes is not shown in a diff, as in Ansible (`max_diff_size`).
@@ -76,11 +77,11 @@ impl Machine {
             }
             return Ok(written);
         }
-        let mode = match file {
-            Some(file) => file.mode(),
-            None => self.new_mode(&Attributes::default(), 0o666, false)?,
-        };
-        let temporary = Temporary::beside(path)?;
+        let numbers = self.numbers_of_new(&options.attributes, file)?;
+        let digest = content.digest().map_err(|error| failed("read", path, &error))?;
+        let name = Temporary::name_beside(path);
+        self.intend(&Intent::Place { path, digest, temporary: &name })?;
+        let temporary = Temporary::create(name, path)?;
         temporary.fill(content)?;
         if let Some(validate) = &options.validate {
             self.validate(validate, &temporary.path)?;
@@ -88,29 +89,17 @@ impl Machine {
         if options.backup && file.is_some() {
             written.backup = Some(self.backup(path)?);
         }
-        self.put(temporary, path, content, old.as_ref(), mode, options.unsafe_writes)?;
-        // The attributes of the new file are part of this one effect: its undo brings back the whole old file.
-        self.dress(path, &options.attributes, file.is_some())?;
+        // Dressed before it has its name: nobody sees a secret with an open mode.
+        temporary.dress(&numbers)?;
+        self.put(temporary, path, content, old.is_some() && options.unsafe_writes)?;
+        if options.attributes.flags.is_some() {
+            let flags = Attributes { flags: options.attributes.flags.clone(), ..Attributes::default() };
+            self.dress(path, &flags, false)?;
+        }
         Ok(written)
     }
 
-    fn put(
-        &mut self,
-        temporary: Temporary,
-        path: &Path,
-        content: &Content,
-        old: Option<&Stat>,
-        mode: u32,
-        in_place: bool,
-    ) -> Result<(), Failure> {
-        let digest = content.digest().map_err(|error| failed("read", path, &error))?;
-        let ownership = old.filter(|old| old.is_file()).map(|old| (old.uid(), old.gid()));
-        temporary.dress(mode, ownership)?;
-        let intent = match old {
-            None => Intent::Create { path, digest: Some(digest) },
-            Some(_) => Intent::Replace { path, digest: Some(digest) },
-        };
-        self.intend(&[intent])?;
+    fn put(&mut self, temporary: Temporary, path: &Path, content: &Content, in_place: bool) -> Result<(), Failure> {
         match fs::rename(&temporary.path, path) {
             Ok(()) => {
                 temporary.keep();
@@ -118,13 +107,13 @@ impl Machine {
             }
             Err(error)
                 if in_place
-                    && old.is_some()
                     && matches!(
                         error.kind(),
                         io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                     ) =>
             {
-                self.intend(&[Intent::Rewrite { path, digest: Some(digest) }])?;
+                let digest = content.digest().map_err(|error| failed("read", path, &error))?;
+                self.intend(&Intent::Rewrite { path, digest })?;
                 let file = OpenOptions::new().write(true).truncate(true).open(path);
                 file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", path, &error))
             }
@@ -160,7 +149,7 @@ impl Machine {
         if self.checking() {
             return Ok(backup);
         }
-        self.intend(&[Intent::Create { path: &backup, digest: None }])?;
+        self.intend(&Intent::Unknown { path: &backup, temporary: None })?;
         self.copy_file(path, &backup)?;
         Ok(backup)
     }
@@ -218,26 +207,29 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Creates it, readable by its owner alone.
-    pub(super) fn beside(path: &Path) -> Result<Self, Failure> {
+    /// A name beside `path` that no other call of this process has.
+    pub(super) fn name_beside(path: &Path) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let folder = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-        loop {
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = folder.join(format!(".rappel-{}-{number}", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
-                Ok(_) => return Ok(Self { path: name, kept: false }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(Failure::new(format!(
-                        "cannot write {}: the directory {} does not exist",
-                        path.display(),
-                        folder.display()
-                    )));
-                }
-                Err(error) => return Err(failed("write", path, &error)),
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        path.with_file_name(format!(".rappel-{}-{number}", std::process::id()))
+    }
+
+    /// Creates it, readable by its owner alone.
+    fn create(name: PathBuf, path: &Path) -> Result<Self, Failure> {
+        let _ = fs::remove_file(&name); // left by an older process with our number
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
+            Ok(_) => Ok(Self { path: name, kept: false }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().unwrap_or(Path::new("/"));
+                Err(Failure::new(format!("cannot write {}: the directory {} does not exist", path.display(), folder.display())))
             }
+            Err(error) => Err(failed("write", path, &error)),
         }
+    }
+
+    /// The same for something that is no file: nothing is made.
+    pub(super) fn named(name: PathBuf) -> Self {
+        Self { path: name, kept: false }
     }
 
     fn fill(&self, content: &Content) -> Result<(), Failure> {
@@ -245,15 +237,8 @@ impl Temporary {
         file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", &self.path, &error))
     }
 
-    fn dress(&self, mode: u32, ownership: Option<(u32, u32)>) -> Result<(), Failure> {
-        if let Some((uid, gid)) = ownership {
-            let mine = fs::symlink_metadata(&self.path).map_err(|error| failed("look at", &self.path, &error))?;
-            if (mine.uid(), mine.gid()) != (uid, gid) {
-                // Without privilege the new file stays ours, as in Ansible.
-                let _ = std::os::unix::fs::chown(&self.path, Some(uid), Some(gid));
-            }
-        }
-        attributes::set(&self.path, Some(mode), true, None, None, false)
+    fn dress(&self, numbers: &Numbers) -> Result<(), Failure> {
+        attributes::set(&self.path, numbers.mode, true, numbers.uid, numbers.gid, false)
     }
 
     pub(super) fn keep(mut self) {

@@ -3,6 +3,7 @@
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
+mod edit;
 mod facts;
 pub(crate) mod glob;
 mod invocation;
@@ -134,12 +135,15 @@ macro_rules! modules {
 
 // One line each: two people adding modules then do not collide.
 modules! {
+    blockinfile::BlockInFile as "blockinfile",
     command::CommandModule as "command",
     copy::Copy as "copy",
     file::File as "file",
     ledger::Ledger as "ledger",
+    lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
     ping::Ping as "ping",
+    replace::Replace as "replace",
     service::Service as "service",
     service_facts::ServiceFacts as "service_facts",
     setup::Setup as "setup",

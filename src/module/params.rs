@@ -259,13 +259,14 @@ macro_rules! choice {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(unreachable_pub, clippy::allow_attributes, reason = "modules are private, some choices are not")]
         $vis enum $name {
             $(#[doc = concat!("`", $word, "`")] $variant),+
         }
 
         impl $name {
             /// The word in playbooks.
-            #[allow(dead_code, clippy::allow_attributes, reason = "not every module prints its choices")]
+            #[allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "not every module prints its choices")]
             $vis fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -303,7 +304,7 @@ macro_rules! params {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
-        #[allow(unreachable_pub, clippy::struct_excessive_bools, clippy::allow_attributes, reason = "parameters of a private module")]
+        #[allow(dead_code, unreachable_pub, clippy::struct_excessive_bools, clippy::allow_attributes, reason = "parameters of a private module")]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $ty ),*
         }

@@ -177,6 +177,7 @@ fn step_name(step: &TransactionStep) -> &'static str {
         TransactionStep::Decide { .. } => "decide transaction",
         TransactionStep::Commit { .. } => "commit transaction",
         TransactionStep::Abort { .. } => "abort transaction",
+        TransactionStep::Rollback { .. } => "roll back a transaction",
         TransactionStep::List => "list transactions",
     }
 }

@@ -192,6 +192,11 @@ pub enum TransactionStep {
         /// Which transaction.
         id: String,
     },
+    /// Undo what was committed, as long as no later transaction has begun.
+    Rollback {
+        /// Which transaction.
+        id: String,
+    },
     /// List the transactions in this host's journal.
     List,
 }
@@ -285,7 +290,8 @@ pub struct UndoReport {
 pub struct TransactionRecord {
     /// Its name.
     pub id: String,
-    /// `open`, `prepared`, `decided`, `committed`, `aborted` or `healed` (undone by the dead-man's timer).
+    /// `open`, `prepared`, `decided`, `committed`, `undoing`, `aborted`, `healed` (undone by the dead-man's timer) or
+    /// `rolled back`.
     pub state: String,
     /// As in [`Begin`].
     pub participants: Vec<String>,

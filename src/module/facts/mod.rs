@@ -23,7 +23,6 @@ use std::time::Duration;
 use crate::machine::{Command, Completed, find_program};
 use crate::wire::{Map, Value};
 
-
 /// Where facts come from: the files below a root (for tests), and programs.
 #[derive(Clone, Debug)]
 pub struct Source {

@@ -82,6 +82,7 @@ impl Stopped {
     }
 }
 
+pub mod app;
 pub mod settings;
 pub mod vault;
 

@@ -76,7 +76,11 @@ impl App {
         let body = body.to_string();
         let reason = if status == 200 { "OK" } else { "Error" };
         let mut head = String::new();
-        let _ = write!(head, "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = write!(
+            head,
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes())?;
         stream.write_all(body.as_bytes())
     }

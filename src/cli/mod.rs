@@ -2,7 +2,9 @@
 //!
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
+mod deploy;
 mod doc;
+mod fleet;
 mod limits;
 mod listing;
 mod options;
@@ -46,6 +48,19 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand, Debug)]
 enum Command {
     Play(Box<play::PlayOptions>),
+    Deploy(Box<deploy::DeployOptions>),
+    Rollback(Box<deploy::RollbackOptions>),
+    Preflight(Box<deploy::PreflightOptions>),
+    Health(Box<deploy::HealthOptions>),
+    Status(Box<deploy::StatusOptions>),
+    History(Box<deploy::HistoryOptions>),
+    Recover(Box<deploy::RecoverOptions>),
+    Lock(Box<deploy::LockOptions>),
+    Metrics(Box<deploy::MetricsOptions>),
+    Config(deploy::ConfigOptions),
+    /// Plays the application that the demo deploys
+    #[command(name = "__app", hide = true)]
+    App(app::App),
     Replay(replay::ReplayOptions),
     Doc(doc::DocOptions),
     Completions(CompletionOptions),
@@ -110,6 +125,20 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Play(options) => play::run(&options, false),
+        Command::Deploy(options) => deploy::deploy(&options),
+        Command::Rollback(options) => deploy::rollback(&options),
+        Command::Preflight(options) => deploy::preflight(&options),
+        Command::Health(options) => deploy::health(&options),
+        Command::Status(options) => deploy::status(&options),
+        Command::History(options) => deploy::history(&options),
+        Command::Recover(options) => deploy::recover(&options),
+        Command::Lock(options) => deploy::lock(&options),
+        Command::Metrics(options) => deploy::metrics(&options),
+        Command::Config(options) => deploy::config(&options),
+        Command::App(app) => match app.serve() {
+            Ok(()) => Ok(Exit::Success),
+            Err(error) => Err(Stopped::error(format!("cannot listen: {error}"))),
+        },
         Command::Replay(options) => replay::run(&options),
         Command::Doc(options) => doc::run(&options),
         Command::Completions(options) => {

@@ -42,6 +42,20 @@ impl Prepared {
         Ok(Self { config, sources, vault, loader, templar, folder, diags })
     }
 
+    /// The same for another run, without asking for passwords again.
+    pub(super) fn again(&self) -> Self {
+        let Self { config, sources, vault, loader, templar, folder, .. } = self;
+        Self {
+            config: config.clone(),
+            sources: sources.clone(),
+            vault: vault.clone(),
+            loader: loader.clone(),
+            templar: templar.clone(),
+            folder: folder.clone(),
+            diags: Diagnostics::default(),
+        }
+    }
+
     /// The sources of hosts: those named, or those of the configuration.
     pub(super) fn inventory_sources(&self, hosts: &HostOptions) -> Vec<String> {
         if hosts.inventory.is_empty() { self.config.inventory.0.clone() } else { hosts.inventory.clone() }

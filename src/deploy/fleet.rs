@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Exit};
-use crate::wire::{Failure, Map, Outcome};
+use crate::wire::{Failure, Map, Outcome, TransactionReply, TransactionStep};
 
 /// One run of a playbook.
 #[derive(Clone, Debug, Default)]
@@ -39,15 +39,6 @@ pub enum CallError {
     Failed(Failure),
 }
 
-/// What a recovery came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Transactions that were open, by id, and what became of each in words.
-    pub settled: Vec<(String, String)>,
-    /// Hosts that could not be asked.
-    pub unknown: Vec<String>,
-}
-
 /// The hosts of one environment.
 pub trait Fleet: Send + Sync {
     /// The inventory names that a host pattern selects.
@@ -62,6 +53,6 @@ pub trait Fleet: Send + Sync {
     /// Runs one module on one host, outside any transaction.
     fn call<'a>(&'a self, host: &'a str, module: &'a str, params: Map) -> BoxFuture<'a, Result<Outcome, CallError>>;
 
-    /// Finishes what a dead controller left open on any host.
-    fn recover<'a>(&'a self, events: &'a Sender<Event>) -> BoxFuture<'a, Result<Recovery, String>>;
+    /// Takes one step of a fleet transaction on one host.
+    fn transaction<'a>(&'a self, host: &'a str, step: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>>;
 }

@@ -213,6 +213,29 @@ pub async fn publish(settings: &MetricsSettings, environment: &str, addition: &A
     }
 }
 
+/// The metrics as they are, from the Pushgateway or else from the text file.
+///
+/// # Errors
+/// Neither is configured, or it cannot be read.
+pub async fn show(settings: &MetricsSettings, environment: &str) -> Result<String, String> {
+    let group = [("environment", environment)];
+    if let Some(gateway) = &settings.pushgateway {
+        let url = format!("{}/metrics", gateway.trim_end_matches('/'));
+        let ask = Ask::new(Method::GET, url, Duration::from_secs(settings.timeout));
+        let answer = ask.send().await.map_err(|error| format!("Pushgateway: {error}"))?;
+        if !answer.succeeded() {
+            return Err(format!("Pushgateway: {}", answer.describe()));
+        }
+        let filter = [("job", settings.job.as_str()), ("environment", environment)];
+        return Ok(Samples::parse(&answer.body, &filter).render(&group));
+    }
+    let Some(file) = &settings.file else {
+        return Err("no `metrics.pushgateway` and no `metrics.file` is configured".to_owned());
+    };
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(Samples::parse(&text, &group).render(&group))
+}
+
 fn write_file(file: &Path, environment: &str, addition: &Addition, known: Option<Samples>) -> io::Result<()> {
     let group = [("environment", environment)];
     let samples = match known {

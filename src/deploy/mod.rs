@@ -14,6 +14,7 @@ pub mod lock;
 pub mod metrics;
 pub mod observer;
 pub mod preflight;
+pub mod recover;
 pub mod registry;
 pub mod report;
 pub mod runner;
@@ -119,6 +120,22 @@ impl Pipeline {
         let mut run = Run::new(self, "health", String::new());
         let exit = run.check_health().await;
         run.summarize(exit)
+    }
+
+    /// Ends what a dead controller left open, and takes its ticket out of the lock's queue.
+    ///
+    /// # Errors
+    /// The inventory, or the lock's host, gives no answer.
+    pub async fn recover(&self) -> Result<recover::Recovery, String> {
+        let hosts = self.fleet.hosts(&self.environment.hosts)?;
+        let recovery = recover::recover(self.fleet.as_ref(), &hosts).await;
+        if recovery.unknown.is_empty() {
+            let place = self.place()?;
+            for ticket in place.queue().await.map_err(|error| error.to_string())?.into_iter().filter(|ticket| ticket.dead) {
+                place.release(ticket.number).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(recovery)
     }
 
     /// The host that keeps lock and history.

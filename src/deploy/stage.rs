@@ -90,27 +90,17 @@ impl Run<'_> {
 
     async fn recover(&mut self) -> Result<(), Exit> {
         let began = self.begin("recover").await;
-        let recovered = self.pipeline.fleet.recover(&self.pipeline.events).await;
-        match recovered {
-            Ok(recovery) if !recovery.unknown.is_empty() => {
-                let detail = format!("cannot ask {}: `rappel recover` once they are back", recovery.unknown.join(", "));
-                self.end("recover", began, StageStatus::Failed, detail).await;
-                Err(Exit::Unreachable)
-            }
-            Ok(recovery) if recovery.settled.is_empty() => {
-                self.end("recover", began, StageStatus::Passed, "no transaction was left open").await;
-                Ok(())
-            }
-            Ok(recovery) => {
-                let settled: Vec<_> = recovery.settled.iter().map(|(id, what)| format!("{id}: {what}")).collect();
-                self.end("recover", began, StageStatus::Passed, settled.join("; ")).await;
-                Ok(())
-            }
-            Err(why) => {
-                self.end("recover", began, StageStatus::Failed, why).await;
-                Err(Exit::Unreachable)
-            }
+        let hosts = self.hosts()?;
+        let recovery = super::recover::recover(self.pipeline.fleet.as_ref(), &hosts).await;
+        if !recovery.unknown.is_empty() {
+            let detail =
+                format!("cannot ask {}; once they answer: `rappel recover {}`", recovery.unknown.join(", "), self.report.environment);
+            self.end("recover", began, StageStatus::Failed, detail).await;
+            return Err(Exit::Unreachable);
         }
+        let detail = if recovery.settled.is_empty() { "no transaction was left open".to_owned() } else { recovery.settled.join("; ") };
+        self.end("recover", began, StageStatus::Passed, detail).await;
+        Ok(())
     }
 
     async fn choose_runner(&mut self) -> Result<(), Exit> {

@@ -13,14 +13,14 @@ use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{self, Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{CallError, Fleet, Order, Recovery};
+use super::fleet::{CallError, Fleet, Order};
 use super::report::Origin;
 use super::{Pipeline, Report, Wanted};
 use crate::deploy::config::Config;
 use crate::event::{Event, EventKind, Exit, StageStatus, Status, TaskInfo, TaskResult, Verdict};
 use crate::machine::{Machine, Settings};
 use crate::text::{Diagnostics, Position, Sources};
-use crate::wire::{Map, Outcome, Value};
+use crate::wire::{Map, Outcome, TransactionReply, TransactionStep, Value};
 
 /// What a made-up play does.
 #[derive(Clone)]
@@ -107,8 +107,8 @@ impl Fleet for MadeUp {
         })
     }
 
-    fn recover<'a>(&'a self, _: &'a Sender<Event>) -> BoxFuture<'a, Result<Recovery, String>> {
-        Box::pin(async { Ok(Recovery::default()) })
+    fn transaction<'a>(&'a self, _: &'a str, _: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
+        Box::pin(async { Ok(TransactionReply::Listed(Vec::new())) })
     }
 }
 

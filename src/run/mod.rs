@@ -16,6 +16,7 @@ mod memory;
 mod meta;
 mod notify;
 mod play;
+mod reach;
 mod scope;
 mod serial;
 mod settings;
@@ -43,6 +44,7 @@ use cursor::State;
 pub use emit::Emitter;
 pub use lookup::WorldLookups;
 pub use play::PlayState;
+pub use reach::{Reach, Unreached};
 pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};
 pub use shared::Shared;
 

@@ -1,0 +1,491 @@
+//! `rappel deploy` and its sisters: the pipeline from the command line.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::{Args, Subcommand};
+use indexmap::IndexMap;
+use tokio_util::sync::CancellationToken;
+
+use super::fleet::{Hosts, How};
+use super::options::{ConnectionOptions, OutputOptions, PrivilegeOptions, VariableOptions};
+use super::play::{drive, tell};
+use super::{Outcome, Stopped, output};
+use crate::deploy::config::{Config, FILE};
+use crate::deploy::fleet::Fleet as _;
+use crate::deploy::history::{self, HostState, Survey};
+use crate::deploy::metrics;
+use crate::deploy::report::{Origin, Report};
+use crate::deploy::{Pipeline, Wanted};
+use crate::event::Exit;
+use crate::report::Outputs;
+use crate::text::{Diagnostics, Sources};
+use crate::wire::{Map, Value};
+
+/// Which environment, and how to get there.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EnvironmentOptions {
+    /// The environment, as `rappel.yml` names it
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// The file that describes the environments
+    #[arg(long, value_name = "FILE", default_value = FILE, env = "RAPPEL_CONFIG")]
+    config: PathBuf,
+    #[command(flatten)]
+    variables: VariableOptions,
+    #[command(flatten)]
+    connection: ConnectionOptions,
+    #[command(flatten)]
+    privilege: PrivilegeOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// Deploys a release to all hosts of an environment, or to none
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  rappel deploy production backend_image=registry/backend:1.2 frontend_image=registry/frontend:1.2
+  rappel deploy production \"backend_image=registry/backend:1.2 frontend_image=registry/frontend:1.2\"
+  rappel deploy production backend_image=… frontend_image=… --plan-only")]
+pub(super) struct DeployOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+    /// What to deploy: NAME=VALUE, one by one or several in one argument
+    #[arg(value_name = "NAME=VALUE", required = true)]
+    what: Vec<String>,
+    /// Stop after the plan
+    #[arg(long)]
+    plan_only: bool,
+    /// Deploy although every host is on this release and healthy
+    #[arg(long)]
+    force: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Wait at most so many seconds for the lock
+    #[arg(long, value_name = "SECONDS")]
+    lock_timeout: Option<u64>,
+}
+
+/// Goes back to the release before, or to another that is on the hosts
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  rappel rollback production --to 1.1")]
+pub(super) struct RollbackOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+    /// The release, its backend image, or that image's tag
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Looks whether a deployment could begin
+#[derive(Args, Clone, Debug)]
+pub(super) struct PreflightOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+    /// What would be deployed: NAME=VALUE
+    #[arg(value_name = "NAME=VALUE")]
+    what: Vec<String>,
+}
+
+/// Runs the health checks for what is deployed
+#[derive(Args, Clone, Debug)]
+pub(super) struct HealthOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+}
+
+/// Shows what every host is on, and who holds the lock
+#[derive(Args, Clone, Debug)]
+pub(super) struct StatusOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+}
+
+/// Finishes what a dead controller left open
+#[derive(Args, Clone, Debug)]
+pub(super) struct RecoverOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+}
+
+/// Shows the audit trail
+#[derive(Args, Clone, Debug)]
+pub(super) struct HistoryOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+    /// How many of the newest entries
+    #[arg(short = 'n', long, default_value_t = 20)]
+    last: u32,
+}
+
+/// Shows the metrics of deployments, as they were last written
+#[derive(Args, Clone, Debug)]
+pub(super) struct MetricsOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+}
+
+/// Shows, takes or gives back the lock that lets one deployment at a time through
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  rappel lock production                                   who holds it, who waits
+  rappel lock production acquire --reason 'incident 42'    no deployment until it is released
+  rappel lock production release --ticket 7")]
+pub(super) struct LockOptions {
+    #[command(flatten)]
+    common: EnvironmentOptions,
+    #[command(subcommand)]
+    action: Option<LockAction>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum LockAction {
+    /// Shows the queue
+    Show,
+    /// Draws a ticket that holds until it is released: deployments wait behind it
+    Acquire {
+        /// Why: shown to those who wait
+        #[arg(long)]
+        reason: String,
+    },
+    /// Takes a ticket out of the queue
+    Release {
+        /// Which; the holder's when not given
+        #[arg(long)]
+        ticket: Option<i64>,
+    },
+}
+
+/// Checks `rappel.yml`, or shows what can stand in it
+#[derive(Args, Clone, Debug)]
+pub(super) struct ConfigOptions {
+    #[command(subcommand)]
+    action: ConfigAction,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum ConfigAction {
+    /// Reads the file and tells every mistake
+    Check {
+        /// The file
+        #[arg(default_value = FILE)]
+        file: PathBuf,
+    },
+    /// Prints the JSON Schema, for editors
+    Schema,
+    /// Prints every key with its meaning, as Markdown
+    Reference,
+}
+
+/// `NAME=VALUE` pairs; several may be in one argument, as `deploy.sh` took them.
+fn pairs(given: &[String]) -> Result<IndexMap<String, String>, Stopped> {
+    let words = given.iter().flat_map(|text| text.split_whitespace());
+    words
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(Stopped::usage(format!("expected NAME=VALUE, found `{word}`"))),
+        })
+        .collect()
+}
+
+/// Everything that a command needs.
+struct Ready {
+    pipeline: Pipeline,
+    outputs: Outputs,
+    hosts: Arc<Hosts>,
+    hard: CancellationToken,
+    events: tokio::sync::mpsc::Receiver<crate::event::Event>,
+}
+
+impl Ready {
+    fn new(options: &EnvironmentOptions) -> Result<Self, Stopped> {
+        let sources = Sources::default();
+        let mut diags = Diagnostics::default();
+        let look = output::look(options.output.verbose);
+        let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
+        let config = Config::load(&sources, &options.config, &mut diags);
+        tell(&mut outputs, diags, &sources);
+        let config = config.ok_or_else(|| Stopped::error(format!("`{}` cannot be used", options.config.display())))?;
+        let environment = config.environment(&options.environment).cloned().map_err(|diagnostic| {
+            let help = diagnostic.help.map(|help| format!("; {help}")).unwrap_or_default();
+            Stopped::usage(format!("{}{help}", diagnostic.message))
+        })?;
+        let how = How {
+            inventory: environment.inventory.clone(),
+            playbook: environment.playbooks.deploy.clone(),
+            privileged: environment.become_root,
+            verbosity: look.verbosity,
+        };
+        let hard = CancellationToken::new();
+        let (hosts, diags) = Hosts::new(&how, &options.variables, &options.connection, &options.privilege, hard.clone())?;
+        let failed = diags.has_errors();
+        tell(&mut outputs, diags, &sources);
+        if failed {
+            return Err(Stopped::error(format!("`{}` cannot be used", how.inventory.display())));
+        }
+        let hosts = Arc::new(hosts);
+        let variable = |name: &str| std::env::var(name).ok();
+        let (sender, events) = tokio::sync::mpsc::channel(1024);
+        let pipeline = Pipeline {
+            name: options.environment.clone(),
+            environment,
+            fleet: Arc::<Hosts>::clone(&hosts),
+            origin: Origin::from_variables(variable),
+            variables: Arc::new(variable),
+            events: sender,
+            stop: CancellationToken::new(),
+        };
+        Ok(Self { pipeline, outputs, hosts, hard, events })
+    }
+
+    /// Runs a command of the pipeline and shows it; ends with its exit status.
+    fn go<F>(self, work: impl FnOnce(Arc<Pipeline>) -> F) -> Outcome
+    where
+        F: Future<Output = Report> + Send + 'static,
+    {
+        let Self { mut pipeline, outputs, hard, hosts, events } = self;
+        drop(events);
+        let kept = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&kept);
+        let cancel = pipeline.stop.clone();
+        let exit = drive(outputs, cancel, hard, move |sender| {
+            pipeline.events = sender;
+            let work = work(Arc::new(pipeline));
+            async move {
+                let report = work.await;
+                hosts.close().await;
+                let exit = report.exit;
+                *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+                exit
+            }
+        })?;
+        if let Some(report) = kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            last_word(&report);
+        }
+        Ok(exit)
+    }
+
+    /// Asks the hosts something, without events.
+    fn ask<T, F>(self, work: impl FnOnce(Pipeline) -> F) -> Result<T, Stopped>
+    where
+        F: Future<Output = Result<T, String>>,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
+        let Self { pipeline, hosts, events, .. } = self;
+        drop(events);
+        runtime.block_on(async {
+            let answer = work(pipeline).await;
+            hosts.close().await;
+            answer.map_err(Stopped::error)
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to the command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn last_word(report: &Report) {
+    let detail = report.incident.as_ref().map(|incident| format!(" ({})", incident.message)).unwrap_or_default();
+    say(&format!("{}{detail}", report.headline()));
+}
+
+/// Asks on a terminal; elsewhere (CI, a pipe) nobody is there to be asked.
+fn confirm(question: &str, yes: bool) -> Result<(), Stopped> {
+    if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let ask = || -> io::Result<String> {
+        write!(io::stderr(), "{question} [y/N] ")?;
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        Ok(line)
+    };
+    let line = ask().map_err(|error| Stopped::error(error.to_string()))?;
+    match line.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Stopped::error("not confirmed; nothing was changed")),
+    }
+}
+
+/// `rappel deploy`.
+pub(super) fn deploy(options: &DeployOptions) -> Outcome {
+    let variables = pairs(&options.what)?;
+    let mut ready = Ready::new(&options.common)?;
+    if let Some(seconds) = options.lock_timeout {
+        ready.pipeline.environment.lock.timeout = seconds;
+    }
+    let wanted = Wanted { variables, plan_only: options.plan_only, force: options.force };
+    if !wanted.plan_only {
+        confirm(&format!("deploy {} to {}?", wanted.images().join(" and "), options.common.environment), options.yes)?;
+    }
+    ready.go(|pipeline| async move { pipeline.deploy(&wanted).await })
+}
+
+/// `rappel rollback`.
+pub(super) fn rollback(options: &RollbackOptions) -> Outcome {
+    let ready = Ready::new(&options.common)?;
+    let target = options.to.clone();
+    let to = target.as_deref().unwrap_or("the release before");
+    confirm(&format!("roll {} back to {to}?", options.common.environment), options.yes)?;
+    ready.go(|pipeline| async move { pipeline.rollback(target.as_deref()).await })
+}
+
+/// `rappel preflight`.
+pub(super) fn preflight(options: &PreflightOptions) -> Outcome {
+    let wanted = Wanted { variables: pairs(&options.what)?, ..Wanted::default() };
+    Ready::new(&options.common)?.go(|pipeline| async move { pipeline.preflight(&wanted).await })
+}
+
+/// `rappel health`.
+pub(super) fn health(options: &HealthOptions) -> Outcome {
+    Ready::new(&options.common)?.go(|pipeline| async move { pipeline.health().await })
+}
+
+/// `rappel status`.
+pub(super) fn status(options: &StatusOptions) -> Outcome {
+    let (survey, queue) = Ready::new(&options.common)?.ask(|pipeline| async move {
+        let hosts = pipeline.fleet.hosts(&pipeline.environment.hosts)?;
+        let survey = Survey::take(&pipeline.fleet, &pipeline.environment, &hosts).await;
+        let queue = match pipeline.place()?.queue().await {
+            Ok(queue) => queue.iter().map(|ticket| format!("lock: {}", ticket.describe())).collect(),
+            Err(error) => vec![format!("lock: {error}")],
+        };
+        Ok((survey, queue))
+    })?;
+    for (host, state) in &survey.hosts {
+        say(&match state {
+            HostState::Known(state) => format!(
+                "{host}: {} {} (before: {}; by {} from {} at {})",
+                state.release,
+                state.current_version,
+                if state.previous_version.is_empty() { "nothing" } else { &state.previous_version },
+                state.deployed_by,
+                state.deploy_runner,
+                state.last_deploy_timestamp
+            ),
+            HostState::Nothing => format!("{host}: nothing is deployed"),
+            HostState::Unreadable(why) => format!("{host}: {why}"),
+            HostState::Unreachable(why) => format!("{host}: unreachable: {why}"),
+        });
+    }
+    queue.iter().for_each(|line| say(line));
+    let unreachable = survey.hosts.iter().any(|(_, state)| matches!(state, HostState::Unreachable(_)));
+    if survey.is_mixed() {
+        say(&format!("MIXED FLEET: {}", survey.describe()));
+    }
+    Ok(match (unreachable, survey.is_mixed()) {
+        (true, _) => Exit::Unreachable,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Success,
+    })
+}
+
+/// `rappel recover`.
+pub(super) fn recover(options: &RecoverOptions) -> Outcome {
+    let recovery = Ready::new(&options.common)?.ask(|pipeline| async move { pipeline.recover().await })?;
+    recovery.settled.iter().for_each(|line| say(line));
+    recovery.unknown.iter().for_each(|line| say(&format!("unknown: {line}")));
+    if recovery.settled.is_empty() && recovery.unknown.is_empty() {
+        say("no transaction was left open");
+    }
+    Ok(if recovery.unknown.is_empty() { Exit::Success } else { Exit::Unreachable })
+}
+
+/// `rappel history`.
+pub(super) fn history(options: &HistoryOptions) -> Outcome {
+    let last = i64::from(options.last);
+    let trail = Ready::new(&options.common)?.ask(|pipeline| async move {
+        history::trail(pipeline.fleet.as_ref(), &pipeline.coordinator()?, &pipeline.environment, None, last).await
+    })?;
+    for (at, entry) in &trail.entries {
+        let at = jiff::Timestamp::from_second(*at).map(|at| at.to_string()).unwrap_or_default();
+        let failure = if entry.failure.is_empty() { String::new() } else { format!(": {}", entry.failure) };
+        say(&format!(
+            "{at} {} {} by {} on {}: {}{failure} ({:.1} s)",
+            entry.action, entry.target, entry.user, entry.runner, entry.outcome, entry.took
+        ));
+    }
+    match trail.broken {
+        None => Ok(Exit::Success),
+        Some(line) => Err(Stopped::error(format!("line {line} of the history does not follow from the one before: somebody changed it"))),
+    }
+}
+
+/// `rappel metrics`.
+pub(super) fn metrics(options: &MetricsOptions) -> Outcome {
+    let text =
+        Ready::new(&options.common)?.ask(|pipeline| async move { metrics::show(&pipeline.environment.metrics, &pipeline.name).await })?;
+    say(text.trim_end());
+    Ok(Exit::Success)
+}
+
+/// `rappel lock`.
+pub(super) fn lock(options: &LockOptions) -> Outcome {
+    let action = options.action.clone().unwrap_or(LockAction::Show);
+    let lines = Ready::new(&options.common)?.ask(|pipeline| async move {
+        let place = pipeline.place()?;
+        let wrong = |error: crate::deploy::lock::LockError| error.to_string();
+        Ok(match action {
+            LockAction::Show => {
+                let queue = place.queue().await.map_err(wrong)?;
+                let mut lines: Vec<_> = queue
+                    .iter()
+                    .enumerate()
+                    .map(|(place, ticket)| {
+                        let role = if place == 0 { "held by" } else { "waiting:" };
+                        format!("{role} {}", ticket.describe())
+                    })
+                    .collect();
+                if lines.is_empty() {
+                    lines.push("nobody holds it".to_owned());
+                }
+                lines
+            }
+            LockAction::Acquire { reason } => {
+                let owner: Map = pipeline.origin.entries().map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect();
+                let (number, queue) = place.hold(owner, &reason).await.map_err(wrong)?;
+                let ahead = queue.iter().take_while(|ticket| ticket.number != number).count();
+                let state = if ahead == 0 { "held".to_owned() } else { format!("{ahead} ahead; it is held when they are done") };
+                vec![format!("ticket {number}: {state}; give it back with `rappel lock {} release --ticket {number}`", pipeline.name)]
+            }
+            LockAction::Release { ticket } => {
+                let queue = place.queue().await.map_err(wrong)?;
+                let number = ticket.or_else(|| queue.first().map(|holder| holder.number)).ok_or("nobody holds it")?;
+                place.release(number).await.map_err(wrong)?;
+                vec![format!("ticket {number} is out of the queue")]
+            }
+        })
+    })?;
+    lines.iter().for_each(|line| say(line));
+    Ok(Exit::Success)
+}
+
+/// `rappel config`.
+pub(super) fn config(options: &ConfigOptions) -> Outcome {
+    match &options.action {
+        ConfigAction::Schema => say(&serde_json::to_string_pretty(&Config::schema()).map_err(|error| Stopped::error(error.to_string()))?),
+        ConfigAction::Reference => say(Config::reference().trim_end()),
+        ConfigAction::Check { file } => {
+            let sources = Sources::default();
+            let mut diags = Diagnostics::default();
+            let mut outputs = output::outputs(&[], None, &output::look(0)).map_err(Stopped::error)?;
+            let config = Config::load(&sources, file, &mut diags);
+            tell(&mut outputs, diags, &sources);
+            let config = config.ok_or_else(|| Stopped::error(format!("`{}` cannot be used", file.display())))?;
+            let names: Vec<_> = config.environments.keys().map(String::as_str).collect();
+            say(&format!("{}: {}", file.display(), names.join(", ")));
+        }
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,130 @@
+//! [`Reach`]: single calls to hosts of the inventory, outside any play. The pipeline's lock, its state files and `recover` need them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+
+use super::fleet::Wiring;
+use super::{Emitter, Inputs, PlayState, Settings, Shared};
+use crate::plan::scope::Locals;
+use crate::plan::{self, Context};
+use crate::ssh::{Blobs, Link, Method, Privilege, Session, Transport};
+use crate::template::{Expr, Scope, Value};
+use crate::text::Span;
+use crate::wire::{Call, Failure, Map, Outcome, TransactionReply, TransactionStep};
+
+/// Hosts within reach. Connections are opened when first needed, and kept.
+pub struct Reach {
+    shared: Arc<Shared>,
+    play: Arc<PlayState>,
+    privileged: bool,
+    links: Mutex<HashMap<String, (Arc<Session>, Arc<Link>)>>,
+}
+
+/// Why a host gave no answer, in words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreached(String);
+
+impl Reach {
+    /// Hosts of `inputs`, with the variables that stand beside the playbooks in `folder`; as root if `privileged`.
+    pub fn new(settings: Settings, inputs: Inputs, folder: PathBuf, privileged: bool) -> Self {
+        let (nobody, _) = mpsc::channel(1); // these calls are no part of a run: there is nobody to tell
+        let events = Emitter::new(nobody, inputs.sources.clone());
+        let shared = Arc::new(Shared::new(settings, inputs, events));
+        let plan = plan::Play {
+            span: Span::default(),
+            file: PathBuf::new(),
+            dir: folder,
+            name: None,
+            hosts: Expr::Literal(Value::from("all"), Span::default()),
+            context: Arc::default(),
+            body: Arc::default(),
+            handlers: Vec::new(),
+            vars: Arc::default(),
+            vars_files: Vec::new(),
+            prompts: Vec::new(),
+            roles: Vec::new(),
+            collections: Vec::new(),
+        };
+        let play = Arc::new(PlayState::new(Arc::new(plan), String::new(), Vec::new(), Locals::default()));
+        Self { shared, play, privileged, links: Mutex::default() }
+    }
+
+    /// The hosts that a pattern selects.
+    ///
+    /// # Errors
+    /// The pattern makes no sense.
+    pub fn hosts(&self, pattern: &str) -> Result<Vec<String>, String> {
+        let id = self.shared.sources.add("hosts", pattern);
+        self.shared.select(pattern, Span::new(id, 0, pattern.len())).map_err(|diagnostic| diagnostic.message)
+    }
+
+    /// Runs one module on `host`.
+    ///
+    /// # Errors
+    /// The host gave no answer. A failed module is an answer.
+    pub async fn call(&self, host: &str, module: &str, params: Map) -> Result<Result<Outcome, Failure>, Unreached> {
+        let link = self.link(host).await?;
+        let call = Call { module: module.to_owned(), params, ..Call::default() };
+        let answered = link.call(call, &Blobs::default(), None).await;
+        self.settle(host, answered).await
+    }
+
+    /// Takes one step of a transaction on `host`.
+    ///
+    /// # Errors
+    /// The host gave no answer. A refusal is an answer.
+    pub async fn transaction(&self, host: &str, step: TransactionStep) -> Result<Result<TransactionReply, Failure>, Unreached> {
+        let link = self.link(host).await?;
+        let answered = link.transaction(step).await;
+        self.settle(host, answered).await
+    }
+
+    /// Closes everything.
+    pub async fn close(&self) {
+        for (_, (session, _)) in self.links.lock().await.drain() {
+            session.close().await;
+        }
+    }
+
+    async fn settle<T>(&self, host: &str, answered: Result<T, crate::ssh::LinkError>) -> Result<T, Unreached> {
+        if answered.as_ref().is_err_and(crate::ssh::LinkError::is_lost) {
+            self.links.lock().await.remove(host);
+        }
+        answered.map_err(|error| Unreached(error.to_string()))
+    }
+
+    async fn link(&self, host: &str) -> Result<Arc<Link>, Unreached> {
+        if let Some((_, link)) = self.links.lock().await.get(host) {
+            return Ok(Arc::clone(link));
+        }
+        let refused = |diagnostic: crate::text::Diagnostic| Unreached(diagnostic.message);
+        let context = Arc::new(Context::default());
+        let scope: Arc<dyn Scope> = Arc::new(self.shared.layers(&self.play, host, &context));
+        let (templar, defaults) = (&self.shared.templar, &self.shared.settings.connection);
+        let wiring = Wiring { templar, scope: &scope, context: &context, defaults };
+        let mut endpoint = wiring.endpoint(host).map_err(refused)?;
+        if self.shared.is_implicit(host) && scope.get("ansible_connection").is_none() {
+            endpoint.transport = Transport::Local;
+        }
+        // The inventory may say how to become root; whether, is not for it to say here.
+        let privilege = match wiring.privilege().map_err(refused)? {
+            _ if !self.privileged => None,
+            Some(privilege) => Some(privilege),
+            None => Some(Privilege { password: defaults.become_password.clone(), ..Privilege::new(Method::Sudo, "root") }),
+        };
+        let session = self.shared.fleet.session(&endpoint, &self.shared.events).await.map_err(|error| Unreached(error.to_string()))?;
+        let link = match session.agent(privilege.as_ref()).await {
+            Ok(link) => link,
+            Err(error) => {
+                self.shared.fleet.forget(&endpoint).await;
+                return Err(Unreached(error.to_string()));
+            }
+        };
+        self.links.lock().await.insert(host.to_owned(), (session, Arc::clone(&link)));
+        Ok(link)
+    }
+}

@@ -4,6 +4,7 @@
 //! running call and every program it started end too: nothing is left behind on the host but detached jobs and the
 //! dead-man's timer of an open transaction.
 
+mod job;
 mod replies;
 mod spool;
 mod timer;
@@ -13,7 +14,8 @@ use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -21,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::getuid;
 use rustix::system::uname;
 
-use crate::machine::{Journal, Machine, Recorder, Settings, Sink, Stop, Stream, beat, own_home};
+use crate::machine::{Journal, Machine, Received, Recorder, Settings, Sink, Stop, Stream, beat, own_home};
 use crate::module::{self, Reversible};
 use crate::wire::{self, Call, Failure, Hello, Outcome, Reply, Request, TransactionReply, TransactionStep};
 use replies::Replies;
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
             let _ = rustix::process::setsid(); // a leader already, when started by hand
             timer::watch(Path::new(folder)).map_err(|failure| io::Error::other(failure.msg))
         }
+        ["--job", file] => job::main(Path::new(file)),
         _ => {
             forget_old_agents();
             serve_on(Host { program: Some(program), ..Host::default() }, io::stdin(), io::stdout())
@@ -281,14 +284,22 @@ impl Shared {
         if self.spool.closed() {
             stop.ask();
         }
-        let _timer = call.timeout.map(|seconds| Deadline::start(Duration::from_secs(seconds.into()), stop.clone()));
-        let result = self.run(entry, &call, stop);
+        let deadline = call.timeout.map(|seconds| (seconds, Deadline::start(Duration::from_secs(seconds.into()), stop.clone())));
+        let mut result = self.run(entry, &call, stop);
+        if let (Err(failure), Some((seconds, deadline))) = (&mut result, deadline)
+            && deadline.passed()
+        {
+            failure.msg = format!("the task took longer than its timeout of {seconds} s and was stopped");
+        }
         *self.running() = None;
         result
     }
 
     fn run(self: &Arc<Self>, entry: &module::Entry, call: &Call, stop: Stop) -> Result<Outcome, Failure> {
         let received = self.spool.gather(&call.blobs, &|digest| self.reply(&Reply::Need { digest }))?;
+        if call.detach.is_some() && !call.check {
+            return self.detach(call, received);
+        }
         let recorded = call.transaction.as_ref().filter(|_| !call.check && entry.reversible != Reversible::ReadOnly);
         let journal = recorded.map(|(id, step)| self.recorder(id, *step)).transpose()?;
         let mut machine = Machine::new(Settings {
@@ -303,6 +314,15 @@ impl Shared {
         (entry.run)(&call.params, &mut machine).map_err(|failure| machine.failure(failure))
     }
 
+    /// Starts a job; what it will do cannot be undone, since nobody waits for it.
+    fn detach(&self, call: &Call, received: Vec<(String, Received)>) -> Result<Outcome, Failure> {
+        if let Some((id, step)) = &call.transaction {
+            let words = format!("`{}` in the background", call.module);
+            Machine::new(Settings { journal: Some(self.recorder(id, *step)?), ..Settings::default() }).cannot_undo(words)?;
+        }
+        job::start(call.clone(), received, self.host.program.as_deref())
+    }
+
     fn sink(self: &Arc<Self>, id: u64) -> Sink {
         let shared = Arc::clone(self);
         Sink::new(move |stream, bytes| {
@@ -313,17 +333,28 @@ impl Shared {
 }
 
 /// Ends a call after its time limit; dropped when the call ended in time.
-struct Deadline(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
+struct Deadline {
+    passed: Arc<AtomicBool>,
+    /// Its end is the signal that the call has ended.
+    _alive: Sender<()>,
+}
 
 impl Deadline {
     fn start(limit: Duration, stop: Stop) -> Self {
         let (alive, ended) = channel::<()>();
+        let passed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&passed);
         thread::spawn(move || {
-            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                flag.store(true, Ordering::SeqCst);
                 stop.ask();
             }
         });
-        Self(alive)
+        Self { passed, _alive: alive }
+    }
+
+    fn passed(&self) -> bool {
+        self.passed.load(Ordering::SeqCst)
     }
 }
 

@@ -26,7 +26,7 @@ struct State {
 }
 
 enum Arrival {
-    Coming(File, Sha256, u64),
+    Coming(File, Sha256),
     Here(u64),
     Broken(String),
 }
@@ -101,7 +101,7 @@ impl Spool {
         let mut state = self.state();
         if !matches!(state.blobs.get(&digest), Some(Arrival::Here(_))) {
             state
-                .expect(digest, size)
+                .expect(digest)
                 .map_err(|error| Failure::new(format!("cannot take a file of {size} bytes from the controller: {error}")))?;
             drop(state);
             ask(digest).map_err(|error| Failure::new(format!("cannot ask for a file: {error}")))?;
@@ -127,17 +127,17 @@ impl State {
         self.folder.as_deref().unwrap_or(Path::new("/nonexistent")).join(digest.to_string())
     }
 
-    fn expect(&mut self, digest: Digest, size: u64) -> io::Result<()> {
+    fn expect(&mut self, digest: Digest) -> io::Result<()> {
         if self.folder.is_none() {
             self.folder = Some(make_folder()?);
         }
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(digest))?;
-        self.blobs.insert(digest, Arrival::Coming(file, Sha256::new(), size));
+        self.blobs.insert(digest, Arrival::Coming(file, Sha256::new()));
         Ok(())
     }
 
     fn receive(&mut self, digest: Digest, bytes: &[u8], last: bool) -> io::Result<()> {
-        let Some(Arrival::Coming(file, hasher, _)) = self.blobs.get_mut(&digest) else {
+        let Some(Arrival::Coming(file, hasher)) = self.blobs.get_mut(&digest) else {
             return Ok(()); // not asked for, or broken already
         };
         file.write_all(bytes)?;

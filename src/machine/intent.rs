@@ -54,6 +54,14 @@ impl Machine {
         }
     }
 
+    /// Writes to the journal that what comes next cannot be undone, in words for the report.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn cannot_undo(&mut self, words: impl Into<String>) -> Result<(), Failure> {
+        self.intend_program(Undo::Impossible(words.into()))
+    }
+
     /// Writes the undo of the program that is run next to the journal, synced, when a transaction is open.
     pub(super) fn intend_program(&mut self, undo: Undo) -> Result<(), Failure> {
         match &mut self.settings.journal {

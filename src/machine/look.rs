@@ -149,6 +149,17 @@ impl Machine {
         Ok(self.read_if_exists(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
+    /// Bytes that nobody can guess.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N], Failure> {
+        let mut bytes = [0; N];
+        let source = Path::new("/dev/urandom");
+        let read = fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
+        read.map(|()| bytes).map_err(|error| failed("read", source, &error))
+    }
+
     /// Where a symbolic link points to, as it is written.
     ///
     /// # Errors

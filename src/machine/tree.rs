@@ -121,6 +121,17 @@ impl Machine {
         }
     }
 
+    /// Removes a file of our own that is no part of what a playbook manages: no change, no undo.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forget(&self, path: &Path) -> Result<(), Failure> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Renames `from` to `to`, replacing a file there. Both must be on one file system.
     ///
     /// # Errors

@@ -135,10 +135,12 @@ macro_rules! modules {
 
 // One line each: two people adding modules then do not collide.
 modules! {
+    async_status::AsyncStatus as "async_status",
     blockinfile::BlockInFile as "blockinfile",
     command::CommandModule as "command",
     copy::Copy as "copy",
     file::File as "file",
+    find::Find as "find",
     ledger::Ledger as "ledger",
     lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
@@ -151,6 +153,7 @@ modules! {
     slurp::Slurp as "slurp",
     stat::StatModule as "stat",
     systemd::Systemd as "systemd_service" | "systemd",
+    tempfile::TempFile as "tempfile",
     template::Template as "template",
 }
 

@@ -10,6 +10,8 @@ mod tree;
 mod copy;
 mod edit;
 mod file;
+mod find;
+mod job;
 mod transaction;
 
 use serde_json::Value as Json;

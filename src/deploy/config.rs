@@ -313,3 +313,76 @@ impl Environment {
         <Self as Setting>::KIND
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (Option<Config>, Vec<String>) {
+        let sources = Sources::default();
+        let id = sources.add(FILE, text);
+        let mut diags = Diagnostics::default();
+        let config = Config::parse(&sources, id, &mut diags);
+        let told = diags.into_vec().into_iter().map(|found| {
+            let place = found.labels.first().map_or(0, |(span, _)| sources.position(*span).line);
+            format!("{place}: {}; {}", found.message, found.help.unwrap_or_default())
+        });
+        (config, told.collect())
+    }
+
+    #[test]
+    fn the_shipped_file_is_read_and_has_the_values_that_are_promised() {
+        let (config, told) = parse(include_str!("../../rappel.yml"));
+        assert!(told.is_empty(), "{told:?}");
+        let config = config.unwrap();
+        let production = config.environment("production").unwrap();
+        assert_eq!((production.attempts.max, production.attempts.wait, production.attempts.timeout), (3, 30, 600));
+        assert_eq!(production.enabled_by.as_deref(), Some("AUTO_DEPLOY_TO_PRODUCTION"));
+        assert_eq!(production.branches, ["master"]);
+        assert_eq!(production.history.days, 90);
+        assert_eq!(config.environment("prodution").unwrap_err().help.as_deref(), Some("did you mean `production`?"));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line_and_nothing_half_read_is_used() {
+        let text = "environments:\n  a:\n    inventory: hosts\n    playbooks: {deploy: site.yml, rolback: r.yml}\n    attempts: {max: x}\n    \
+                    lock: 7\n    runners: [{role: primary}]\n    prometheus: {url: u, timeout: -1}\n    nothing_like_it: 1\n";
+        let (config, told) = parse(text);
+        assert!(config.is_none());
+        let wanted = [
+            "9: unknown key `nothing_like_it`; known keys are `inventory`",
+            "4: unknown key `rolback`; did you mean `rollback`?",
+            "5: expected a whole number, found `x`",
+            "6: expected a mapping, found an integer",
+            "7: missing key `name`",
+            "8: expected a number from 0, found an integer",
+        ];
+        assert_eq!(told.len(), wanted.len(), "{told:?}");
+        for wanted in wanted {
+            assert!(told.iter().any(|told| told.starts_with(wanted)), "{wanted} is missing in {told:?}");
+        }
+        assert_eq!(parse("").1, ["0: the file is empty; `rappel config reference` lists the keys; `environments` is the first"]);
+    }
+
+    #[test]
+    fn the_schema_and_the_reference_know_every_key() {
+        let schema = Config::schema();
+        let environment = &schema["properties"]["environments"]["additionalProperties"];
+        assert_eq!(environment["required"], json!(["inventory", "playbooks"]));
+        assert_eq!(environment["properties"]["attempts"]["properties"]["max"]["type"], "integer");
+        assert_eq!(environment["additionalProperties"], false);
+        let reference = Config::reference();
+        for line in [
+            "| `environments.NAME.attempts.wait` | `30` |",
+            "| `environments.NAME.runners[].name` | required |",
+            "| `environments.NAME.slack.webhook` | `SLACK_WEBHOOK` |",
+        ] {
+            assert!(reference.contains(line), "{line} is missing in\n{reference}");
+        }
+        let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/config.md");
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(stored, &reference).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(stored).unwrap_or_default(), reference, "UPDATE_REFERENCE=1 cargo test writes it anew");
+    }
+}

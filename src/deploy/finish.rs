@@ -30,10 +30,15 @@ impl Run<'_> {
     }
 
     /// The end of a command that changed nothing and held no lock.
-    pub(super) fn summarize(mut self, exit: Exit) -> Report {
+    pub(super) async fn summarize(mut self, exit: Exit) -> Report {
         self.report.exit = exit;
         self.report.took = self.started.elapsed();
-        let _ = github::summarize(&self.report.markdown(), |name| (self.pipeline.variables)(name));
+        let variable = |name: &str| (self.pipeline.variables)(name);
+        for written in [github::summarize(&self.report.markdown(), variable), github::set_outputs(&self.report, variable)] {
+            if let Err(error) = written {
+                self.note(format!("the job's summary or outputs cannot be written: {error}")).await;
+            }
+        }
         self.report
     }
 

@@ -208,6 +208,7 @@ pub fn set_outputs(report: &Report, variable: impl Fn(&str) -> Option<String>) -
         ("skipped", report.skipped.to_string()),
         ("attempts", report.attempts.to_string()),
         ("runner", report.origin.runner.clone()),
+        ("runner_role", report.origin.role.clone()),
         ("transaction", report.transaction.clone().unwrap_or_default()),
         ("duration_seconds", format!("{:.3}", report.took.as_secs_f64())),
     ];

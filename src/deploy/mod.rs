@@ -112,14 +112,14 @@ impl Pipeline {
             Ok(()) => Exit::Success,
             Err(exit) => exit,
         };
-        run.summarize(exit)
+        run.summarize(exit).await
     }
 
     /// Runs the health checks for what is deployed.
     pub async fn health(&self) -> Report {
         let mut run = Run::new(self, "health", String::new());
         let exit = run.check_health().await;
-        run.summarize(exit)
+        run.summarize(exit).await
     }
 
     /// Ends what a dead controller left open, and takes its ticket out of the lock's queue.

@@ -15,6 +15,8 @@ pub struct Origin {
     pub user: String,
     /// The machine, or the CI's runner.
     pub runner: String,
+    /// `primary`, `secondary`: that runner's, once one was chosen.
+    pub role: String,
     /// The CI job's address.
     pub run_url: String,
     /// The commit.
@@ -32,6 +34,7 @@ impl Origin {
         Self {
             user: get("GITHUB_ACTOR").or_else(|| get("SUDO_USER")).or_else(|| get("USER")).unwrap_or_else(|| "unknown".to_owned()),
             runner: get("RUNNER_NAME").or_else(|| get("HOSTNAME")).unwrap_or_else(|| "manual".to_owned()),
+            role: String::new(),
             run_url,
             commit: get("GITHUB_SHA").unwrap_or_default(),
         }

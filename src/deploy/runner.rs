@@ -40,18 +40,32 @@ impl Choice {
     }
 }
 
-/// Asks for the runners in their order, until one is fit.
-pub async fn choose(runners: &[RunnerSettings], prometheus: &PrometheusSettings, environment: &str) -> Choice {
+/// Asks for the runners at `order`, until one is fit.
+pub async fn choose(runners: &[RunnerSettings], order: &[usize], prometheus: &PrometheusSettings, environment: &str) -> Choice {
     let mut answers = Vec::new();
-    for (index, runner) in runners.iter().enumerate() {
+    for index in order {
+        let Some(runner) = runners.get(*index) else { continue };
         let fitness = gate(prometheus, environment, runner.label.as_deref().unwrap_or(&runner.name)).await;
         let healthy = fitness == Fitness::Healthy;
         answers.push((runner.name.clone(), fitness));
         if healthy {
-            return Choice { chosen: Some(index), answers };
+            return Choice { chosen: Some(*index), answers };
         }
     }
     Choice { chosen: None, answers }
+}
+
+/// The order in which runners are asked. A job that runs on one of them stays there if it can, and can go on through those
+/// that are jump hosts; anywhere else, the order is the configuration's.
+pub fn order(runners: &[RunnerSettings], here: Option<&str>) -> Vec<usize> {
+    let own = runners.iter().position(|runner| Some(runner.name.as_str()) == here);
+    match own {
+        None => (0..runners.len()).collect(),
+        Some(own) => {
+            let through = runners.iter().enumerate().filter(|(index, runner)| *index != own && runner.jump.is_some());
+            std::iter::once(own).chain(through.map(|(index, _)| index)).collect()
+        }
+    }
 }
 
 /// Asks for one runner: its status must be 1, its load and its memory below the limits.

@@ -218,8 +218,8 @@ pub fn document(kind: &Kind, path: &str, lines: &mut Vec<String>) {
                 let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
                 let default = match (key.required, key.default) {
                     (true, _) => "required".to_owned(),
-                    (false, "" | "Self::none()") => String::new(),
-                    (false, default) => format!("`{}`", default.trim_matches('"')),
+                    (false, "") => String::new(),
+                    (false, default) => format!("`{}`", default.trim_matches('"').replace("\\\"", "\"")),
                 };
                 lines.push(format!("| `{path}` | {default} | {} |", key.doc.trim().replace('\n', " ")));
                 document(&key.kind, &path, lines);
@@ -296,7 +296,8 @@ pub const fn is_option(ty: &str) -> bool {
 /// A default as the reference shows it: none for whole sections and empty collections.
 pub const fn plain_default(text: &'static str) -> &'static str {
     match text.as_bytes() {
-        [.., b')'] => "",
+        [.., b')' | b']' | b'?'] => "",
+        [.., b'_', b'u', b'6', b'4'] => text.split_at(text.len() - 4).0,
         _ => text,
     }
 }

@@ -110,28 +110,24 @@ impl Run<'_> {
             self.end("runner", began, StageStatus::Skipped, "no `runners` and `prometheus` are configured").await;
             return Ok(());
         };
-        let choice = runner::choose(&environment.runners, prometheus, &self.report.environment).await;
-        let Some((index, chosen)) = choice.chosen.and_then(|index| Some((index, environment.runners.get(index)?))) else {
+        let origin = self.report.origin.runner.clone();
+        // A preflight chooses for a job that has yet to be given to a runner.
+        let here = (self.report.action != "preflight").then_some(origin.as_str());
+        let order = runner::order(&environment.runners, here);
+        let choice = runner::choose(&environment.runners, &order, prometheus, &self.report.environment).await;
+        let Some(chosen) = choice.chosen.and_then(|index| environment.runners.get(index)) else {
             self.end("runner", began, StageStatus::Failed, format!("no runner is fit: {}; nothing was changed", choice.describe())).await;
             return Err(Exit::Error);
         };
-        if chosen.name != self.report.origin.runner {
+        if chosen.name != origin {
             self.jump.clone_from(&chosen.jump);
-            if chosen.jump.is_none() && environment.runners.iter().any(|runner| runner.name == self.report.origin.runner) {
-                // This job is on a runner that is not fit, and there is no way from here through the one that is.
-                let detail =
-                    format!("{}; this job runs on {}; let it run on {}", choice.describe(), self.report.origin.runner, chosen.name);
-                self.end("runner", began, StageStatus::Failed, detail).await;
-                return Err(Exit::Error);
-            }
         }
-        if index > 0 {
+        if choice.answers.len() > 1 {
             self.report.failover = Some(began.elapsed());
         }
+        self.report.origin.runner.clone_from(&chosen.name);
+        self.report.origin.role.clone_from(&chosen.role);
         let detail = format!("{} ({}); {}", chosen.name, chosen.role, choice.describe());
-        if chosen.jump.is_some() || self.report.origin.runner == "manual" {
-            self.report.origin.runner.clone_from(&chosen.name);
-        }
         self.end("runner", began, StageStatus::Passed, detail).await;
         Ok(())
     }

@@ -1,0 +1,93 @@
+//! Recovery: any mixture of open, prepared and decided participants ends all-new or all-old.
+
+use crate::deploy::recover::recover;
+use crate::wire::TransactionRecord;
+
+use super::*;
+
+/// Journals of hosts, in memory.
+struct Journals(Mutex<HashMap<String, String>>, Vec<&'static str>);
+
+impl Fleet for Journals {
+    fn hosts(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+
+    fn play<'a>(&'a self, _: &'a Order, _: &'a Sender<Event>, _: &'a CancellationToken) -> BoxFuture<'a, Exit> {
+        Box::pin(async { Exit::Bug })
+    }
+
+    fn call<'a>(&'a self, _: &'a str, _: &'a str, _: Map) -> BoxFuture<'a, Result<Outcome, CallError>> {
+        Box::pin(async { Err(CallError::Unreachable("no modules here".into())) })
+    }
+
+    fn transaction<'a>(&'a self, host: &'a str, step: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
+        Box::pin(async move {
+            if self.1.contains(&host) {
+                return Err(CallError::Unreachable("cut".into()));
+            }
+            let mut journals = self.0.lock().unwrap();
+            Ok(match step {
+                TransactionStep::List => {
+                    TransactionReply::Listed(journals.get(host).map(|state| record(host, state)).into_iter().collect())
+                }
+                TransactionStep::Commit { .. } => {
+                    journals.insert(host.to_owned(), "committed".into());
+                    TransactionReply::Done
+                }
+                TransactionStep::Abort { .. } => {
+                    assert_ne!(journals.get(host).map(String::as_str), Some("committed"), "a commit is never undone");
+                    journals.insert(host.to_owned(), "aborted".into());
+                    TransactionReply::Undone(crate::wire::UndoReport::default())
+                }
+                other => panic!("{other:?} is no step of a recovery"),
+            })
+        })
+    }
+}
+
+fn record(host: &str, state: &str) -> TransactionRecord {
+    TransactionRecord {
+        id: "t".into(),
+        state: state.into(),
+        participants: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        coordinator: "a".into(),
+        host: host.into(),
+        purpose: "test".into(),
+        begun: 0,
+        undo: None,
+    }
+}
+
+#[tokio::test]
+async fn every_mixture_ends_as_the_coordinator_decided() {
+    let hosts = ["a", "b", "c"].map(str::to_owned);
+    // a is the coordinator host.
+    let table = [
+        (["open", "open", "open"], "aborted"),
+        (["prepared", "prepared", "open"], "aborted"),
+        (["prepared", "prepared", "prepared"], "aborted"),
+        (["decided", "prepared", "prepared"], "committed"),
+        (["decided", "committed", "prepared"], "committed"),
+        (["committed", "prepared", "committed"], "committed"),
+        (["aborted", "open", "healed"], "aborted"),
+    ];
+    for (states, wanted) in table {
+        let journals = hosts.iter().cloned().zip(states.map(str::to_owned)).collect();
+        let fleet = Journals(Mutex::new(journals), Vec::new());
+        let recovery = recover(&fleet, &hosts).await;
+        assert_eq!((recovery.settled.len(), recovery.unknown.len()), (1, 0), "{states:?}");
+        assert!(fleet.0.lock().unwrap().values().all(|state| state == wanted), "{states:?}: {:?}", fleet.0.lock().unwrap());
+        assert_eq!(recover(&fleet, &hosts).await, Default::default(), "the second time there is nothing to do");
+    }
+}
+
+#[tokio::test]
+async fn without_the_coordinator_nothing_is_decided() {
+    let hosts = ["a", "b", "c"].map(str::to_owned);
+    let journals = hosts.iter().map(|host| (host.clone(), "prepared".to_owned())).collect();
+    let fleet = Journals(Mutex::new(journals), vec!["a"]);
+    let recovery = recover(&fleet, &hosts).await;
+    assert!(recovery.settled.is_empty() && !recovery.unknown.is_empty(), "{recovery:?}");
+    assert!(fleet.0.lock().unwrap().values().all(|state| state == "prepared"));
+}

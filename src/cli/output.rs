@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fmt, io};
 
-use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter};
+use super::settings::Settings;
+use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter, ResultFormat};
 use crate::text::did_you_mean;
-use crate::wire::Value;
 
 /// A way to show a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,34 +115,30 @@ fn add(outputs: &mut Outputs, reporter: Box<dyn Reporter + Send>, file: Option<&
     }
 }
 
-/// The look that the environment asks for: Ansible's variables, `NO_COLOR`, and the terminal.
-pub(super) fn look(verbosity: u8) -> Look {
-    let flag = |name: &str, default: bool| {
-        let value = env::var(name).ok().and_then(|text| Value::from(text).to_bool());
-        value.unwrap_or(default)
-    };
-    let default = Look::default();
+/// The look that the configuration asks for. `verbosity` counts `-v`.
+pub(super) fn look(verbosity: u8, config: &Settings) -> Look {
+    let yaml = config.result_format == "yaml" || config.stdout_callback.rsplit('.').next() == Some("yaml");
     Look {
-        verbosity: verbosity.max(env::var("ANSIBLE_VERBOSITY").ok().and_then(|text| text.parse().ok()).unwrap_or(0)),
-        paint: Paint(colored(&flag)),
+        verbosity: verbosity.max(u8::try_from(config.verbosity).unwrap_or(u8::MAX)),
+        paint: Paint(colored(config)),
         width: width(),
-        display_skipped_hosts: flag("ANSIBLE_DISPLAY_SKIPPED_HOSTS", default.display_skipped_hosts),
-        display_ok_hosts: flag("ANSIBLE_DISPLAY_OK_HOSTS", default.display_ok_hosts),
-        display_failed_stderr: flag("ANSIBLE_DISPLAY_FAILED_STDERR", default.display_failed_stderr),
-        show_task_path_on_failure: flag("ANSIBLE_SHOW_TASK_PATH_ON_FAILURE", default.show_task_path_on_failure),
-        check_mode_markers: flag("ANSIBLE_CHECK_MODE_MARKERS", default.check_mode_markers),
-        show_custom_stats: flag("ANSIBLE_SHOW_CUSTOM_STATS", default.show_custom_stats),
+        display_skipped_hosts: config.display_skipped_hosts,
+        display_ok_hosts: config.display_ok_hosts,
+        display_failed_stderr: config.display_failed_stderr,
+        show_task_path_on_failure: config.show_task_path_on_failure,
+        check_mode_markers: config.check_mode_markers,
+        show_custom_stats: config.show_custom_stats,
+        result_format: if yaml { ResultFormat::Yaml } else { ResultFormat::Json },
+        pretty: config.callback_format_pretty,
     }
 }
 
-fn colored(flag: &dyn Fn(&str, bool) -> bool) -> bool {
-    if flag("ANSIBLE_FORCE_COLOR", false) {
-        return true;
-    }
-    let refused = flag("ANSIBLE_NOCOLOR", false)
+fn colored(config: &Settings) -> bool {
+    // `NO_COLOR` counts whatever it is set to, not only as a boolean.
+    let refused = config.no_color
         || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
-    !refused && io::stdout().is_terminal()
+    config.force_color || !refused && io::stdout().is_terminal()
 }
 
 /// Ansible's width of a banner: one less than the terminal, and never less than 79.

@@ -104,6 +104,8 @@ settings! {
     editor: String, ["defaults/editor"], ["ANSIBLE_EDITOR" "EDITOR"], Some("vi"), "the program that `rappel vault edit` starts";
     stdout_callback: String, ["defaults/stdout_callback"], ["ANSIBLE_STDOUT_CALLBACK"], Some("default"), "the form of the output";
     result_format: String, ["defaults/callback_result_format" "defaults/result_format"], ["ANSIBLE_CALLBACK_RESULT_FORMAT"], Some("json"), "the form of results in the output: `json` or `yaml`";
+    callback_format_pretty: Option<bool>, ["defaults/callback_format_pretty" "defaults/pretty_results"], ["ANSIBLE_CALLBACK_FORMAT_PRETTY"], None, "results are laid out for reading, whatever that means for their form";
+    show_task_path_on_failure: bool, ["defaults/show_task_path_on_failure"], ["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"], Some("false"), "say which file a failed task stands in";
     callbacks_enabled: Vec<String>, ["defaults/callbacks_enabled" "defaults/callback_whitelist"], ["ANSIBLE_CALLBACKS_ENABLED" "ANSIBLE_CALLBACK_WHITELIST"], Some(""), "more outputs: `profile_tasks`, `timer`, `junit`";
     display_skipped_hosts: bool, ["defaults/display_skipped_hosts"], ["ANSIBLE_DISPLAY_SKIPPED_HOSTS"], Some("true"), "show skipped tasks";
     display_ok_hosts: bool, ["defaults/display_ok_hosts"], ["ANSIBLE_DISPLAY_OK_HOSTS"], Some("true"), "show tasks that changed nothing";

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::event::TaskResult;
+use crate::text::emit::{self, Layout};
 use crate::wire::{Map, Value, repr_float};
 
 /// From this verbosity on nothing is left out.
@@ -27,6 +28,44 @@ pub(super) fn visible(result: &TaskResult, module: &str, verbosity: u8) -> Map {
 /// Whether `module` is `debug`, whose result is the text it was given and nothing else.
 pub(super) fn is_debug(module: &str) -> bool {
     matches!(module, "debug" | "ansible.builtin.debug" | "ansible.legacy.debug")
+}
+
+/// YAML below a heading: every line indented, no newline at the end.
+///
+/// Made `pretty` it is for reading: text of several lines loses its white space at line ends, and what stands there twice is left out.
+pub(super) fn yaml(map: &Map, pretty: bool) -> String {
+    let indent = if pretty { 4 } else { 2 };
+    let layout = Layout { indent, literal: true, ..Layout::default() };
+    let text = if pretty { emit::yaml_map(&simplified(map), layout) } else { emit::yaml_map(map, layout) };
+    let text = text.strip_suffix("...\n").unwrap_or(&text);
+    let lines = text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("\n    {line}") });
+    lines.collect::<String>().trim_end().to_owned()
+}
+
+fn simplified(map: &Map) -> Map {
+    let omitted = |key: &str| matches!(key.strip_suffix("_lines"), Some(text @ ("stdout" | "stderr")) if map.contains_key(text));
+    let simple = |(key, value): (&String, &Value)| {
+        let value = if omitted(key) { Value::from("<omitted>") } else { simple_value(value) };
+        (key.clone(), value)
+    };
+    map.iter().map(simple).collect()
+}
+
+fn simple_value(value: &Value) -> Value {
+    match value {
+        Value::Str(text) if text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) => {
+            let visible: String = text.trim_end().replace('\t', "        ").chars().filter(|letter| !unprintable(*letter)).collect();
+            let lines: Vec<_> = visible.split('\n').map(|line| line.trim_end_matches(' ')).collect();
+            Value::Str(lines.join("\n"))
+        }
+        Value::List(items) => Value::List(items.iter().map(simple_value).collect()),
+        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), simple_value(value))).collect()),
+        other => other.clone(),
+    }
+}
+
+fn unprintable(letter: char) -> bool {
+    letter != '\n' && (letter < ' ' || ('\u{7f}'..'\u{a0}').contains(&letter))
 }
 
 /// JSON with sorted keys; on one line, or with every level indented by `indent`.
@@ -131,5 +170,13 @@ mod tests {
         assert_eq!(json(&sample, None), "{\"a\": \"é \\\" \\\\ \\u0001 \u{7f}\\n\", \"b\": [1, 1.0, null, true, [], {}]}");
         let indented = "{\n    \"a\": [\n        1,\n        {}\n    ],\n    \"b\": []\n}";
         assert_eq!(json(&map(r#"{"b": [], "a": [1, {}]}"#), Some(4)), indented);
+    }
+
+    #[test]
+    fn yaml_for_reading_leaves_out_what_stands_there_twice() {
+        let result = map(r#"{"stdout": "a \nb\tc\n", "stdout_lines": ["a", "b"], "rc": 0}"#);
+        assert_eq!(yaml(&result, true), "\n    rc: 0\n    stdout: |-\n        a\n        b        c\n    stdout_lines: <omitted>");
+        let expected = "\n    rc: 0\n    stdout: \"a \\nb\\tc\\n\"\n    stdout_lines:\n    - a\n    - b";
+        assert_eq!(yaml(&result, false), expected);
     }
 }

@@ -20,7 +20,7 @@ use std::path::Path;
 use crate::event::Event;
 
 pub use github::Github;
-pub use human::{Human, Look};
+pub use human::{Human, Look, ResultFormat};
 pub use json::Json;
 pub use jsonl::Jsonl;
 pub use junit::Junit;

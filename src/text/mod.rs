@@ -3,6 +3,7 @@
 mod compose;
 pub mod config;
 mod diagnostic;
+pub mod emit;
 pub mod folder;
 pub mod ini;
 pub mod literal;

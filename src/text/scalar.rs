@@ -25,6 +25,11 @@ pub(super) fn resolve(text: &str) -> Result<NodeKind, String> {
     }
 }
 
+/// Whether a plain scalar stays the text it is: no number, no date, none of the words with a meaning.
+pub(super) fn is_text(text: &str) -> bool {
+    !matches!(text, "=" | "<<") && timestamp(text).is_none() && matches!(resolve(text), Ok(NodeKind::Str(_)))
+}
+
 /// `~`, `null` or nothing.
 fn null(text: &str) -> Option<NodeKind> {
     matches!(text, "" | "~" | "null" | "Null" | "NULL").then_some(NodeKind::Null)

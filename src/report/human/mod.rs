@@ -37,6 +37,20 @@ pub struct Look {
     pub check_mode_markers: bool,
     /// Show what `set_stats` collected.
     pub show_custom_stats: bool,
+    /// The form of results.
+    pub result_format: ResultFormat,
+    /// Results are laid out for reading; `None` leaves it to the form.
+    pub pretty: Option<bool>,
+}
+
+/// The form of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResultFormat {
+    /// `{"changed": true}`.
+    #[default]
+    Json,
+    /// YAML below the line.
+    Yaml,
 }
 
 impl Default for Look {
@@ -51,6 +65,8 @@ impl Default for Look {
             show_task_path_on_failure: false,
             check_mode_markers: false,
             show_custom_stats: false,
+            result_format: ResultFormat::Json,
+            pretty: None,
         }
     }
 }
@@ -308,8 +324,15 @@ impl Human {
 
     fn dump(&self, result: &TaskResult) -> String {
         let visible = dump::visible(result, self.module(result.task), self.look.verbosity);
-        let indented = self.look.verbosity > 2 || (result.shown == Shown::Always && !result.looped);
-        dump::json(&visible, indented.then_some(4))
+        match self.look.result_format {
+            ResultFormat::Yaml => dump::yaml(&visible, self.look.pretty.unwrap_or(true)),
+            ResultFormat::Json => {
+                // What sums up a loop is never shown always, whatever its items are.
+                let always = result.shown == Shown::Always && (result.item.is_some() || !result.looped);
+                let indented = always || self.look.verbosity > 2 || self.look.pretty == Some(true);
+                dump::json(&visible, indented.then_some(4))
+            }
+        }
     }
 
     fn marked(&self, title: String, check: bool) -> String {

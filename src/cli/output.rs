@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fmt, io};
 
-use super::settings::Settings;
+use super::settings::{Process, Settings};
 use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter, ResultFormat};
-use crate::text::did_you_mean;
+use crate::text::{Diagnostics, Sources, did_you_mean};
 
 /// A way to show a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +115,15 @@ fn add(outputs: &mut Outputs, reporter: Box<dyn Reporter + Send>, file: Option<&
     }
 }
 
-/// The look that the configuration asks for. `verbosity` counts `-v`.
-pub(super) fn look(verbosity: u8, config: &Settings) -> Look {
+/// The look that the configuration of this place asks for. `verbosity` counts `-v`.
+pub(super) fn look(verbosity: u8) -> Look {
+    // Mistakes in the configuration are told by the commands that live by it.
+    let folder = env::current_dir().unwrap_or_default();
+    look_of(verbosity, &Settings::load(&Sources::default(), &Process, &folder, &mut Diagnostics::default()))
+}
+
+/// The look that `config` asks for. `verbosity` counts `-v`.
+pub(super) fn look_of(verbosity: u8, config: &Settings) -> Look {
     let yaml = config.result_format == "yaml" || config.stdout_callback.rsplit('.').next() == Some("yaml");
     Look {
         verbosity: verbosity.max(u8::try_from(config.verbosity).unwrap_or(u8::MAX)),

@@ -88,7 +88,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         return Err(Stopped::usage("`--step` is not supported; use `--start-at-task` and `--limit`"));
     }
     let mut prepared = Prepared::new(&options.variables)?;
-    let look = output::look(options.output.verbose, &prepared.config);
+    let look = output::look_of(options.output.verbose, &prepared.config);
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));

@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{self, Wanted};
-use super::settings::{Process, Settings};
 use super::{Outcome, Stopped};
 use crate::event::{EventKind, Exit};
 use crate::report::jsonl;
-use crate::text::{Diagnostics, Sources};
 
 /// Shows a recorded run again
 ///
@@ -34,9 +32,7 @@ pub(super) struct ReplayOptions {
 
 /// Replays the recording and ends as the run did.
 pub(super) fn run(options: &ReplayOptions) -> Outcome {
-    let folder = std::env::current_dir().map_err(|error| Stopped::error(format!("there is no working directory: {error}")))?;
-    let config = Settings::load(&Sources::default(), &Process, &folder, &mut Diagnostics::default());
-    let look = output::look(options.verbose, &config);
+    let look = output::look(options.verbose);
     let mut outputs = output::outputs(&options.output, None, &look).map_err(Stopped::usage)?;
     let named = |error: io::Error| Stopped::error(format!("cannot replay `{}`: {error}", options.file.display()));
     let input: Box<dyn io::Read> =

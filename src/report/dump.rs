@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::event::TaskResult;
+use crate::event::{Status, TaskResult};
 use crate::text::emit::{self, Layout};
 use crate::wire::{Map, Value, repr_float};
 
@@ -19,7 +19,8 @@ pub(super) fn visible(result: &TaskResult, module: &str, verbosity: u8) -> Map {
         _ if key.starts_with("_ansible") || NOISE.contains(&key) => false,
         "msg" => true,
         _ if alone => false,
-        "changed" | "invocation" | "skip_reason" | "ansible_loop_var" | "failed_when_result" if debug => false,
+        "ansible_loop_var" if debug => result.status == Status::Skipped,
+        "changed" | "invocation" | "skip_reason" | "failed_when_result" if debug => false,
         _ => verbosity >= EVERYTHING || !VERBOSE.contains(&key),
     };
     result.result.iter().filter(|(key, _)| shown(key)).map(|(key, value)| (key.clone(), value.clone())).collect()

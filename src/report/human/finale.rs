@@ -15,6 +15,7 @@ use crate::wire::{Map, UndoReport};
 #[derive(Debug, Default)]
 pub(super) struct Finale {
     played: bool,
+    check: bool,
     stats: Map,
     host_stats: IndexMap<String, Map>,
     transactions: IndexMap<String, Transaction>,
@@ -41,6 +42,7 @@ struct Check {
 impl Finale {
     pub(super) fn apply(&mut self, event: &Event) {
         match &event.kind {
+            EventKind::RunStarted { check, .. } => self.check = *check,
             EventKind::PlayStarted { .. } => self.played = true,
             EventKind::Stats { host: None, data } => self.stats.extend(data.clone()),
             EventKind::Stats { host: Some(host), data } => self.host_stats.entry(host.clone()).or_default().extend(data.clone()),
@@ -74,6 +76,9 @@ impl Finale {
         }
         if look.show_custom_stats {
             self.custom_stats(look, to)?;
+        }
+        if self.check && look.check_mode_markers {
+            look.banner("DRY RUN", to.out)?;
         }
         for (id, transaction) in &self.transactions {
             transaction.show(id, look, to)?;

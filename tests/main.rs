@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod bad;
 mod modules;
 mod ssh;
 mod support;

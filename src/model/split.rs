@@ -29,11 +29,11 @@ pub(super) fn split(text: &str, only: Option<&[&str]>) -> Result<Split, Unbalanc
     for word in words(text)? {
         let decoded = decode(&word.text);
         let value_at = assignment(&decoded);
-        if let Some((key, value)) = value_at.and_then(|equals| Some((decoded.get(..equals)?.trim(), decoded.get(equals + 1..)?.trim())))
+        if let Some((key, value)) = value_at.and_then(|equals| Some((decoded.get(..equals)?, decoded.get(equals + 1..)?)))
             && only.is_none_or(|only| only.contains(&key))
         {
             // The last one counts, as in a mapping, but keeps the place of the first.
-            let value = unquote(value).to_owned();
+            let (key, value) = (key.trim(), unquote(value.trim()).to_owned());
             match result.params.iter_mut().find(|(known, ..)| known == key) {
                 Some(known) => *known = (key.to_owned(), value, word.at),
                 None => result.params.push((key.to_owned(), value, word.at)),
@@ -41,7 +41,8 @@ pub(super) fn split(text: &str, only: Option<&[&str]>) -> Result<Split, Unbalanc
         } else if value_at.is_some() {
             free.push(word.text);
         } else {
-            free.push(word.text.replace("\\=", "="));
+            // Ansible decodes escapes of such a word only if it has an escaped `=`.
+            free.push(if word.text.contains('=') { decoded.replace("\\=", "=") } else { word.text });
         }
     }
     result.free = (!free.is_empty()).then(|| join(&free));
@@ -103,7 +104,7 @@ fn words(text: &str) -> Result<Vec<Word>, Unbalanced> {
         for (index, part) in line.split(' ').enumerate() {
             let end = at + part.len();
             let was_open = nesting.is_open();
-            if part == "\\" && !was_open {
+            if part == "\\" && nesting.quote.is_none() {
                 continued = true;
             } else if was_open {
                 nesting.read(part);
@@ -142,17 +143,8 @@ fn glue(words: &mut Vec<Word>, part: &str, separator: &str, at: Range<usize>) {
 
 /// Where the `=` of `key=value` stands.
 fn assignment(word: &str) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let equals = from + word.get(from..)?.find('=')?;
-        if equals == 0 {
-            return None;
-        }
-        if !word.get(..equals)?.ends_with('\\') {
-            return Some(equals);
-        }
-        from = equals + 1;
-    }
+    let is_escaped = |equals: usize| word.get(..equals).is_some_and(|before| before.ends_with('\\'));
+    word.match_indices('=').map(|(equals, _)| equals).find(|equals| *equals > 0 && !is_escaped(*equals))
 }
 
 /// Without the quotes that enclose all of it.

@@ -12,6 +12,7 @@ pub mod jsonl;
 mod junit;
 mod paint;
 mod quiet;
+pub mod snippet;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

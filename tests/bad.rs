@@ -1,0 +1,67 @@
+//! What users get to see of their mistakes: every file below `tests/bad/` holds some, and `.expected` beside it the pictures.
+//!
+//! `BLESS=1 cargo test bad` writes the `.expected` files; read the difference before committing it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{env, fs};
+
+use rappel::event::Finding;
+use rappel::model::{Level, Loader, RoleSource};
+use rappel::report::snippet;
+use rappel::text::vault::Vault;
+use rappel::text::{Diagnostics, Sources, yaml};
+
+/// Reads a broken file in the way its folder says, and draws everything that was found.
+fn pictures(kind: &str, path: &Path) -> String {
+    let sources = Sources::default();
+    let loader = Loader::new(sources.clone(), Arc::new(Vault::default()));
+    let mut diags = Diagnostics::default();
+    match kind {
+        "yaml" => {
+            if let Ok(id) = sources.read(path) {
+                yaml::parse(&sources, id, &mut diags);
+            }
+        }
+        "playbook" => drop(loader.playbook(path, &mut diags)),
+        "tasks" => drop(loader.tasks(path, Level::Task, None, &mut diags)),
+        "handlers" => drop(loader.tasks(path, Level::Handler, None, &mut diags)),
+        "vars" => drop(loader.vars_file(path, None, &mut diags)),
+        "role" => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let wanted = RoleSource { name, search: path.parent().map(Path::to_owned).into_iter().collect(), ..RoleSource::default() };
+            if let Err(diagnostic) = loader.role(&wanted, &mut diags) {
+                diags.push(diagnostic);
+            }
+        }
+        _ => return format!("`{kind}` is no kind of file\n"),
+    }
+    let draw = |diagnostic: &_| snippet::draw(&Finding::new(Clone::clone(diagnostic), &sources), false);
+    diags.iter().map(draw).map(|picture| picture + "\n\n").collect::<String>().trim_end().to_owned() + "\n"
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_mistake_is_drawn_as_expected() {
+    let mut wrong = Vec::new();
+    for folder in children(Path::new("tests/bad")) {
+        let kind = folder.file_name().unwrap().to_string_lossy().into_owned();
+        for path in children(&folder).into_iter().filter(|path| path.extension().is_none_or(|extension| extension != "expected")) {
+            let found = pictures(&kind, &path);
+            let file = path.with_extension("expected");
+            if env::var_os("BLESS").is_some() {
+                fs::write(&file, &found).unwrap();
+            }
+            let expected = fs::read_to_string(&file).unwrap_or_default();
+            if found != expected {
+                wrong.push(format!("{}:\n--- expected\n{expected}\n--- found\n{found}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

@@ -13,7 +13,6 @@ use super::options::{ConnectionOptions, OutputOptions, PrivilegeOptions, Variabl
 use super::play::{drive, tell};
 use super::{Outcome, Stopped, output};
 use crate::deploy::config::{Config, FILE};
-use crate::deploy::fleet::Fleet as _;
 use crate::deploy::history::{self, HostState, Survey};
 use crate::deploy::metrics;
 use crate::deploy::report::{Origin, Report};
@@ -379,7 +378,9 @@ pub(super) fn status(options: &StatusOptions) -> Outcome {
             HostState::Unreachable(why) => format!("{host}: unreachable: {why}"),
         });
     }
-    queue.iter().for_each(|line| say(line));
+    for line in &queue {
+        say(line);
+    }
     let unreachable = survey.hosts.iter().any(|(_, state)| matches!(state, HostState::Unreachable(_)));
     if survey.is_mixed() {
         say(&format!("MIXED FLEET: {}", survey.describe()));
@@ -467,7 +468,9 @@ pub(super) fn lock(options: &LockOptions) -> Outcome {
             }
         })
     })?;
-    lines.iter().for_each(|line| say(line));
+    for line in &lines {
+        say(line);
+    }
     Ok(Exit::Success)
 }
 

@@ -92,10 +92,10 @@ impl Run<'_> {
         let exit = self.play(order.clone(), &stop).await;
         if !stop.is_cancelled() {
             watcher.abort();
-        } else if let Ok((reason, message)) = watcher.await {
-            if exit != Exit::Success {
-                self.observer.accuse(reason, message);
-            }
+        } else if let Ok((reason, message)) = watcher.await
+            && exit != Exit::Success
+        {
+            self.observer.accuse(reason, message);
         }
         if exit != Exit::Success && self.observer.incident().is_none() {
             let message = format!("the playbook ended with status {} before any task failed", exit.code());

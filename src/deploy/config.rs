@@ -167,7 +167,7 @@ section! {
         pushgateway: Option<String>,
         /// The group's `job`.
         job: String = "rappel",
-        /// A text file for node_exporter's collector.
+        /// A text file for `node_exporter`'s collector.
         file: Option<PathBuf>,
         /// Seconds for an answer.
         timeout: u64 = 5_u64,
@@ -238,16 +238,11 @@ impl Config {
     pub fn parse(sources: &Sources, id: SourceId, diags: &mut Diagnostics) -> Option<Self> {
         let mut found = Diagnostics::default();
         let node = yaml::parse_one(sources, id, &mut found);
-        let empty = || found_nothing(&found);
-        let config = match &node {
-            Some(node) => Self::read(node, &mut found),
-            None => {
-                if let Some(finding) = empty() {
-                    found.push(finding);
-                }
-                None
-            }
-        };
+        let config = node.as_ref().and_then(|node| Self::read(node, &mut found));
+        if node.is_none() && !found.has_errors() {
+            let help = "`rappel config reference` lists the keys; `environments` is the first";
+            found.push(Diagnostic::error("config-empty", "the file is empty").help(help));
+        }
         // A section that lost a key to a mistake must not pass for one that was complete.
         let complete = !found.has_errors();
         diags.append(found);
@@ -288,12 +283,6 @@ impl Config {
             lines.join("\n")
         )
     }
-}
-
-fn found_nothing(found: &Diagnostics) -> Option<Diagnostic> {
-    (!found.has_errors()).then(|| {
-        Diagnostic::error("config-empty", "the file is empty").help("`rappel config reference` lists the keys; `environments` is the first")
-    })
 }
 
 impl Environment {

@@ -151,7 +151,7 @@ impl Run<'_> {
         match held.release().await {
             Ok(()) => self.end("unlock", began, StageStatus::Passed, "").await,
             Err(error) => {
-                self.end("unlock", began, StageStatus::Failed, format!("{error}; it opens by itself when its lease is over")).await
+                self.end("unlock", began, StageStatus::Failed, format!("{error}; it opens by itself when its lease is over")).await;
             }
         }
     }

@@ -132,12 +132,13 @@ impl Place {
             let queue = tickets(answer);
             let ahead = queue.iter().position(|ticket| ticket.number == number).unwrap_or(0);
             let holder = queue.first().map(Ticket::describe).unwrap_or_default();
-            if ahead == 1 && queue.first().is_some_and(|holder| holder.dead) {
-                if let Ok(taken) = self.ask("take_over", named([("ticket", Value::Int(number))])).await {
-                    tell(Waiting::TookOver(holder));
-                    *answer = taken;
-                    continue;
-                }
+            if ahead == 1
+                && queue.first().is_some_and(|holder| holder.dead)
+                && let Ok(taken) = self.ask("take_over", named([("ticket", Value::Int(number))])).await
+            {
+                tell(Waiting::TookOver(holder));
+                *answer = taken;
+                continue;
             }
             let first = queue.first().map(|ticket| ticket.number);
             if told != Some((ahead, first)) {

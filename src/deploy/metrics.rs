@@ -148,8 +148,11 @@ fn render_labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> St
     if inner.is_empty() { String::new() } else { format!("{{{}}}", inner.join(",")) }
 }
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 /// One line of the text format.
-fn sample(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
+fn sample(line: &str) -> Option<(String, Labels, f64)> {
     let name_end = line.find(|c: char| c == '{' || c.is_whitespace())?;
     let (name, mut rest) = line.split_at(name_end);
     let mut labels = Vec::new();
@@ -238,16 +241,15 @@ pub async fn show(settings: &MetricsSettings, environment: &str) -> Result<Strin
 
 fn write_file(file: &Path, environment: &str, addition: &Addition, known: Option<Samples>) -> io::Result<()> {
     let group = [("environment", environment)];
-    let samples = match known {
-        Some(samples) => samples,
-        None => {
-            let mut samples = match fs::read_to_string(file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Samples::default(),
-                other => Samples::parse(&other?, &group),
-            };
-            samples.add(addition);
-            samples
-        }
+    let samples = if let Some(samples) = known {
+        samples
+    } else {
+        let mut samples = match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Samples::default(),
+            other => Samples::parse(&other?, &group),
+        };
+        samples.add(addition);
+        samples
     };
     let fresh = file.with_extension("new"); // node_exporter reads *.prom only
     fs::write(&fresh, samples.render(&group))?;

@@ -77,27 +77,23 @@ pub async fn gate(prometheus: &PrometheusSettings, environment: &str, runner: &s
         instant(prometheus, fill(&prometheus.memory)),
     );
     let limit = |limit: u64| u32::try_from(limit).map_or(f64::INFINITY, f64::from);
-    let rules: [(&str, Result<f64, String>, &dyn Fn(f64) -> Option<String>); 3] = [
-        ("status", status, &|value| (value < 1.0 || value > 1.0).then(|| format!("its status is {value}, not 1"))),
-        ("processor load", cpu, &|value| {
-            let healthy = value < limit(prometheus.cpu_limit);
-            (!healthy).then(|| format!("its processor load is {value:.0} %, the limit {} %", prometheus.cpu_limit))
-        }),
-        ("memory", memory, &|value| {
-            let healthy = value < limit(prometheus.memory_limit);
-            (!healthy).then(|| format!("its memory is {value:.0} % used, the limit {} %", prometheus.memory_limit))
-        }),
-    ];
+    let fit = |what: &str, value: f64| match what {
+        "status" => (value - 1.0).abs() < f64::EPSILON,
+        "processor load" => value < limit(prometheus.cpu_limit),
+        _ => value < limit(prometheus.memory_limit),
+    };
+    let rule = |what: &str| match what {
+        "status" => "expected 1".to_owned(),
+        "processor load" => format!("expected below {}", prometheus.cpu_limit),
+        _ => format!("expected below {}", prometheus.memory_limit),
+    };
     let mut unknown = None;
-    for (what, value, judge) in rules {
+    for (what, value) in [("status", status), ("processor load", cpu), ("memory", memory)] {
         match value {
-            // A NaN is below no limit, and equal to nothing.
-            Ok(value) => match judge(value) {
-                Some(why) => return Fitness::Unhealthy(why),
-                None if value.is_nan() => unknown = unknown.or_else(|| Some(format!("its {what} is not a number"))),
-                None => {}
-            },
             Err(why) => unknown = unknown.or_else(|| Some(format!("{what}: {why}"))),
+            Ok(value) if value.is_nan() => unknown = unknown.or_else(|| Some(format!("its {what} is not a number"))),
+            Ok(value) if fit(what, value) => {}
+            Ok(value) => return Fitness::Unhealthy(format!("its {what} is {value}, {}", rule(what))),
         }
     }
     unknown.map_or(Fitness::Healthy, Fitness::NoData)

@@ -67,7 +67,7 @@ impl Module for Ledger {
             append(&path, &line).map_err(wrong)?;
             text.push_str(&line);
             if self.keep_days > 0 {
-                text = prune(&path, text, now() - self.keep_days * 86_400).map_err(wrong)?;
+                text = prune(&path, &text, now() - self.keep_days * 86_400).map_err(wrong)?;
             }
         }
         Ok(read(&text, self.last))
@@ -89,7 +89,7 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 }
 
 /// Drops lines from the start that are older than `limit`.
-fn prune(path: &Path, text: String, limit: i64) -> io::Result<String> {
+fn prune(path: &Path, text: &str, limit: i64) -> io::Result<String> {
     let old = |line: &str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.at < limit);
     let kept: String = text.split_inclusive('\n').skip_while(|line| old(line)).collect();
     if kept.len() != text.len() {

@@ -20,8 +20,11 @@ pub struct Reach {
     shared: Arc<Shared>,
     play: Arc<PlayState>,
     privileged: bool,
-    links: Mutex<HashMap<String, (Arc<Session>, Arc<Link>)>>,
+    links: Mutex<HashMap<String, Open>>,
 }
+
+/// A connection, and the agent on it.
+type Open = (Arc<Session>, Arc<Link>);
 
 /// Why a host gave no answer, in words.
 #[derive(Clone, Debug, thiserror::Error)]

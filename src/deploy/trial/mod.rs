@@ -91,7 +91,9 @@ impl Fleet for MadeUp {
             if act.exit == Exit::Success && !order.check && name != "health" {
                 let state = json!({"current_version": order.variables.get("backend_image"), "backend_image": order.variables.get("backend_image"),
                     "frontend_image": order.variables.get("frontend_image"), "release": "r"});
-                HOSTS.iter().for_each(|host| drop(self.states.lock().unwrap().insert((*host).to_owned(), state.to_string())));
+                for host in HOSTS {
+                    self.states.lock().unwrap().insert(host.to_owned(), state.to_string());
+                }
             }
             act.exit
         })

@@ -1,6 +1,6 @@
 //! Recovery: any mixture of open, prepared and decided participants ends all-new or all-old.
 
-use crate::deploy::recover::recover;
+use crate::deploy::recover::{Recovery, recover};
 use crate::wire::TransactionRecord;
 
 use super::*;
@@ -78,7 +78,7 @@ async fn every_mixture_ends_as_the_coordinator_decided() {
         let recovery = recover(&fleet, &hosts).await;
         assert_eq!((recovery.settled.len(), recovery.unknown.len()), (1, 0), "{states:?}");
         assert!(fleet.0.lock().unwrap().values().all(|state| state == wanted), "{states:?}: {:?}", fleet.0.lock().unwrap());
-        assert_eq!(recover(&fleet, &hosts).await, Default::default(), "the second time there is nothing to do");
+        assert_eq!(recover(&fleet, &hosts).await, Recovery::default(), "the second time there is nothing to do");
     }
 }
 

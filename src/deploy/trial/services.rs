@@ -119,7 +119,7 @@ async fn a_runner_is_fit_unfit_or_unknown_and_unknown_is_not_fit() {
     let settings = story.pipeline.environment.prometheus.as_ref().unwrap();
     for (runner, word) in [
         ("runner-2", "Healthy"),
-        ("runner-1", "Unhealthy(\"its processor load is 90"),
+        ("runner-1", "Unhealthy(\"its processor load is 90, expected below 90"),
         ("down", "Unhealthy(\"its status is 0"),
         ("blind", ""),
         ("nobody", "NoData(\"status: no data"),

@@ -43,7 +43,7 @@ async fn what_is_worth_it_is_tried_again_and_what_is_not_is_not() {
         (Act::fails("Pull the image", "command", Status::Unreachable, "cut"), 3, "unreachable"),
         (Act::fails(task, module, status, "503"), 1, "health"),
         (Act::fails("Refuse a deployment without images", "assert", Status::Failed, "no"), 1, "mistake"),
-        (Act { takes: Duration::from_secs(60), ..Act::success() }, 3, "timeout"),
+        (Act { takes: Duration::from_mins(1), ..Act::success() }, 3, "timeout"),
     ];
     for (act, attempts, reason) in table {
         let story = Story::new("", vec![act.clone(), act.clone(), act], &[]);
@@ -80,7 +80,7 @@ async fn hosts_that_no_transaction_put_back_are_put_back_by_the_playbook() {
 
 #[tokio::test]
 async fn a_signal_rolls_back_and_is_not_tried_again() {
-    let story = Story::new("", vec![Act { takes: Duration::from_secs(60), ..Act::success() }], &[]);
+    let story = Story::new("", vec![Act { takes: Duration::from_mins(1), ..Act::success() }], &[]);
     let stop = story.pipeline.stop.clone();
     let (report, ()) = tokio::join!(story.deploy("1"), async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -5,3 +5,5 @@ mod modules;
 mod ssh;
 mod support;
 mod vault;
+
+mod deploy;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{CheckStatus, EventKind, Exit, StageStatus, Verdict};
 
 use super::fleet::Order;
+use super::history::{HostState, Survey};
 use super::observer::{Incident, Reason};
 use super::{Run, Wanted, as_json};
 
@@ -17,7 +18,7 @@ impl Run<'_> {
         let began = self.begin("deploy").await;
         let playbook = self.pipeline.environment.playbooks.deploy.clone();
         let order = Order { playbook, variables: as_json(&wanted.variables), atomic: true, ..Order::default() };
-        let exit = self.attempts(&order).await;
+        let exit = self.attempts(&order, Some(wanted)).await;
         self.after(began, exit).await
     }
 
@@ -29,12 +30,13 @@ impl Run<'_> {
             return Exit::Error;
         };
         let variables = target.map(|target| ("target_version".to_owned(), json!(target))).into_iter().collect();
-        let exit = self.attempts(&Order { playbook, variables, atomic: true, ..Order::default() }).await;
+        let exit = self.attempts(&Order { playbook, variables, atomic: true, ..Order::default() }, None).await;
         self.after(began, exit).await
     }
 
     async fn after(&mut self, began: Instant, exit: Exit) -> Exit {
-        self.report.incident = self.observer.incident().cloned();
+        // A failure that the playbook itself made good is no incident.
+        self.report.incident = self.observer.incident().filter(|_| exit != Exit::Success).cloned();
         self.report.verdicts = self.observer.verdicts();
         self.report.transaction = self.observer.transaction().map(str::to_owned);
         self.report.checks = self.observer.checks().cloned().collect();
@@ -49,12 +51,15 @@ impl Run<'_> {
         if exit == Exit::Success { exit } else { self.make_whole(exit).await }
     }
 
-    async fn attempts(&mut self, order: &Order) -> Exit {
+    async fn attempts(&mut self, order: &Order, wanted: Option<&Wanted>) -> Exit {
         let (max, wait) = (self.pipeline.environment.attempts.max.max(1), self.pipeline.environment.attempts.wait);
         loop {
             self.report.attempts += 1;
             self.observer.start_over();
-            let exit = self.attempt(order).await;
+            let mut exit = self.attempt(order).await;
+            if exit == Exit::Success && !self.arrived(wanted).await {
+                exit = Exit::Failed;
+            }
             if exit == Exit::Success || self.report.attempts >= max || !self.may_try_again(exit) {
                 return exit;
             }
@@ -65,6 +70,25 @@ impl Run<'_> {
                 () = tokio::time::sleep(Duration::from_secs(wait)) => {}
             }
         }
+    }
+
+    /// Whether every host says that it is on the release. A `rescue` that went well ends a play with success, and yet the
+    /// release is not there. Playbooks that keep no state file are believed.
+    async fn arrived(&mut self, wanted: Option<&Wanted>) -> bool {
+        let Some(wanted) = wanted else { return true };
+        let survey = self.survey().await;
+        let silent = survey.hosts.iter().all(|(_, state)| *state == HostState::Nothing);
+        if silent || survey.is_on(wanted.get("backend_image"), wanted.get("frontend_image")) {
+            return true;
+        }
+        let message = format!("the playbook ended well, but not every host is on the release: {}", survey.describe());
+        self.observer.blame(Incident { reason: Reason::Task, host: None, task: None, place: None, message, output: Vec::new() });
+        false
+    }
+
+    async fn survey(&self) -> Survey {
+        let hosts = self.pipeline.fleet.hosts(&self.pipeline.environment.hosts).unwrap_or_default();
+        Survey::take(&self.pipeline.fleet, &self.pipeline.environment, &hosts).await
     }
 
     fn may_try_again(&self, exit: Exit) -> bool {
@@ -154,6 +178,11 @@ impl Run<'_> {
             self.end("rollback", began, StageStatus::Skipped, "nothing was changed").await;
             return exit;
         }
+        if verdicts.is_empty() && self.is_back().await {
+            self.report.rolled_back = true;
+            self.end("rollback", began, StageStatus::Passed, "the playbook's own rescue put every host back").await;
+            return self.confirm_old_release(Exit::RolledBack).await;
+        }
         let Some(playbook) = self.pipeline.environment.playbooks.safe_rollback.clone() else {
             self.end("rollback", began, StageStatus::Failed, "hosts were changed, and no `playbooks.safe_rollback` is configured").await;
             return Exit::RollbackFailed;
@@ -169,6 +198,13 @@ impl Run<'_> {
             self.end("rollback", began, StageStatus::Failed, detail).await;
             Exit::RollbackFailed
         }
+    }
+
+    /// Whether every host says what it said before the deployment.
+    async fn is_back(&self) -> bool {
+        let survey = self.survey().await;
+        let asked = survey.hosts.iter().all(|(_, state)| matches!(state, HostState::Known(_) | HostState::Nothing));
+        asked && !survey.is_mixed() && survey.describe() == self.report.from
     }
 
     /// After a rollback, is the old release well?

@@ -61,6 +61,16 @@ impl Machine {
         Ok(ran)
     }
 
+    /// Runs a program that may change the host, for a module that judges by what it printed; `undo` is written to the journal
+    /// before. Not for check mode: the module asks [`Machine::checking`] first.
+    ///
+    /// # Errors
+    /// When it did not run to its end.
+    pub fn attempt(&mut self, command: &Command, undo: Undo) -> Result<Completed, Failure> {
+        self.intend_program(undo)?;
+        Ok(self.run(command)?)
+    }
+
     fn with_environment(&self, command: &Command) -> Command {
         let mut command = command.clone();
         let given = self.settings.environment.iter().map(|(name, value)| (name.into(), value.into()));

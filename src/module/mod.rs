@@ -4,6 +4,7 @@
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
 mod edit;
+mod dpkg;
 mod facts;
 pub(crate) mod glob;
 mod invocation;
@@ -137,6 +138,7 @@ macro_rules! modules {
 modules! {
     async_status::AsyncStatus as "async_status",
     blockinfile::BlockInFile as "blockinfile",
+    apt::Apt as "apt",
     command::CommandModule as "command",
     copy::Copy as "copy",
     file::File as "file",

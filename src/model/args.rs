@@ -6,7 +6,8 @@ use super::{Action, Args};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Spanned};
 
 /// Parameters that may stand in the text of a free-form module; other `x=y` belong to the command.
-pub(super) const FREE_FORM_PARAMS: [&str; 8] = ["chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"];
+pub(super) const FREE_FORM_PARAMS: [&str; 8] =
+    ["chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"];
 
 /// Modules whose text is a command.
 fn is_free_form(module: &str) -> bool {

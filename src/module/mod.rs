@@ -3,8 +3,8 @@
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
-mod edit;
 mod dpkg;
+mod edit;
 mod facts;
 pub(crate) mod glob;
 mod invocation;

@@ -70,7 +70,8 @@ fn pieces(excerpts: &[Excerpt]) -> Vec<Piece<'_>> {
     while let Some((first, _)) = left.first().copied() {
         let leader = left.iter().find(|(index, _)| *index == first).map(|(_, excerpt)| *excerpt);
         let Some(leader) = leader else { break };
-        let near = |excerpt: &Excerpt| excerpt.position.name == leader.position.name && excerpt.first_line.abs_diff(leader.first_line) < GAP;
+        let near =
+            |excerpt: &Excerpt| excerpt.position.name == leader.position.name && excerpt.first_line.abs_diff(leader.first_line) < GAP;
         let (together, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, excerpt)| near(excerpt));
         pieces.push(piece(leader, &together));
         left = others;

@@ -135,6 +135,7 @@ impl Prepared {
             forks,
             diff: config.diff_always,
             force_handlers: config.force_handlers,
+            strategy: config.strategy.clone(),
             any_errors_fatal: config.any_errors_fatal,
             merge_hashes: config.hash_behaviour == "merge",
             gathering: match config.gathering.as_str() {

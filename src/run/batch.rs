@@ -120,10 +120,14 @@ impl Batch {
             },
             role: step.context.role.as_ref().map(|role| role.name.clone()),
             module: step.module.value.clone(),
-            path: format!("{}:{}", position.name, position.line),
+            path: std::path::absolute(&position.name).map_or_else(|_| position.name.clone(), |path| path.display().to_string()),
             position,
             handler: step.handler,
-            check: self.shared.settings.check,
+            check: if step.keyword(Keyword::CheckMode).is_some() {
+                self.flag(round, Keyword::CheckMode)
+            } else {
+                self.shared.settings.check
+            },
             section: step.section.map(str::to_owned),
             no_log: step.keyword(Keyword::NoLog).is_some(),
         }

@@ -35,7 +35,7 @@ use crate::model::{Inventory, Keyword, Loader, Prompt};
 use crate::plan::scope::Locals;
 use crate::plan::{self, Plan};
 use crate::ssh::Connector;
-use crate::template::{Scope, Templar, Value, to_wire};
+use crate::template::{Expr, Scope, Templar, Value, to_wire};
 use crate::text::{Diagnostic, Sources, Vault};
 use crate::wire;
 
@@ -135,7 +135,7 @@ impl Runner {
             }
         };
         if hosts.is_empty() {
-            self.announce(&name, hosts, lockstep).await;
+            self.announce(plan, &name, hosts, lockstep).await;
             self.shared.events.emit(EventKind::NoHostsMatched).await;
             return true;
         }
@@ -164,7 +164,7 @@ impl Runner {
             if hosts.is_empty() || play.is_ended() {
                 continue;
             }
-            self.announce(&play.name, hosts.clone(), lockstep).await;
+            self.announce(&play.plan, &play.name, hosts.clone(), lockstep).await;
             play.begin_batch(hosts.clone());
             for host in &hosts {
                 if let Err(diagnostic) = play.load_vars_files(shared, host, false) {
@@ -188,8 +188,9 @@ impl Runner {
         true
     }
 
-    async fn announce(&self, name: &str, hosts: Vec<String>, lockstep: bool) {
-        let check = self.shared.settings.check;
+    async fn announce(&self, plan: &Arc<plan::Play>, name: &str, hosts: Vec<String>, lockstep: bool) {
+        let written = plan.keyword(Keyword::CheckMode).and_then(Expr::literal).and_then(|value| to_wire(value).to_bool());
+        let check = written.unwrap_or(self.shared.settings.check);
         self.shared.events.emit(EventKind::PlayStarted { name: name.to_owned(), hosts, check, lockstep }).await;
     }
 
@@ -256,8 +257,10 @@ impl Runner {
     }
 
     fn lockstep(&self, plan: &Arc<plan::Play>) -> Result<bool, Diagnostic> {
-        let Some(expr) = plan.keyword(Keyword::Strategy) else { return Ok(true) };
-        let name = expr.literal().map(Value::to_text).unwrap_or_default();
+        let expr = plan.keyword(Keyword::Strategy);
+        let written = expr.map(|expr| expr.literal().map(Value::to_text).unwrap_or_default());
+        let name = written.unwrap_or_else(|| self.shared.settings.strategy.clone());
+        let span = expr.map_or(plan.span, Expr::span);
         match name.strip_prefix("ansible.builtin.").unwrap_or(&name) {
             "linear" => Ok(true),
             "free" | "host_pinned" => {
@@ -266,13 +269,13 @@ impl Runner {
                         "free-transaction",
                         format!("a transaction needs all hosts in step, which `strategy: {name}` does not give"),
                     )
-                    .at(expr.span(), "")
+                    .at(span, "")
                     .help("remove it, or do without `--atomic`"));
                 }
                 Ok(false)
             }
             other => Err(Diagnostic::error("unknown-strategy", format!("strategy `{other}` is not supported"))
-                .at(expr.span(), "")
+                .at(span, "")
                 .help("expected `linear`, `free` or `host_pinned`")),
         }
     }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub start_at: Option<String>,
     /// `--force-handlers`.
     pub force_handlers: bool,
+    /// The strategy of plays that name none.
+    pub strategy: String,
     /// `--atomic`: every play is one transaction.
     pub atomic: bool,
     /// What becomes of the play after a rescue that `any_errors_fatal` set off.
@@ -131,6 +133,7 @@ impl Default for Settings {
             verbosity: 0,
             start_at: None,
             force_handlers: false,
+            strategy: "linear".to_owned(),
             atomic: false,
             after_fatal_rescue: AfterFatalRescue::default(),
             stream: false,

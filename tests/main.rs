@@ -2,8 +2,10 @@
 
 mod bad;
 mod modules;
+mod reference;
 mod ssh;
 mod support;
+mod tidy;
 mod vault;
 
 mod deploy;

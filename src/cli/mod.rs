@@ -12,6 +12,7 @@ mod output;
 mod passwords;
 mod play;
 mod prepare;
+mod reference;
 mod replay;
 mod scripts;
 
@@ -24,9 +25,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::event::Exit;
 
+pub use reference::reference;
+
 /// Deploys Ansible playbooks to whole fleets over native SSH, or puts every host back
 #[derive(Parser, Debug)]
-#[command(name = "rappel", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "rappel", version, max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

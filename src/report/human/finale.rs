@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::Look;
 use crate::event::{CheckStatus, Event, EventKind, Finding, HostRecap, Recap, StageStatus, Status, Verdict};
 use crate::report::paint::{Color, Paint};
-use crate::report::{Streams, dump};
+use crate::report::{Streams, dump, snippet};
 use crate::wire::{Map, UndoReport};
 
 /// Collected during the run, shown at its end.
@@ -85,8 +85,8 @@ impl Finale {
         }
         self.health(look, to)?;
         self.failures.iter().try_for_each(|(finding, hosts)| {
-            let text = format!("{}\n  on {}\n", located(finding), hosts.join(", "));
-            writeln!(to.err, "{}", look.paint.text(Color::Error, &text))
+            let picture = snippet::draw(finding, look.paint.0);
+            writeln!(to.err, "{picture}\n  = on {}\n", hosts.join(", "))
         })
     }
 
@@ -165,16 +165,6 @@ pub(super) fn stage_word(status: StageStatus) -> (Color, &'static str) {
         StageStatus::Skipped => (Color::Skip, "skipped"),
         StageStatus::Failed => (Color::Error, "failed"),
     }
-}
-
-/// A finding in words and with its place.
-pub(super) fn located(finding: &Finding) -> String {
-    let places = finding.excerpts.iter().map(|excerpt| {
-        let place = &excerpt.position;
-        format!("\n --> {}:{}:{}", place.name, place.line, place.column)
-    });
-    let help = finding.diagnostic.help.iter().map(|help| format!("\nhelp: {help}"));
-    std::iter::once(finding.diagnostic.message.clone()).chain(places).chain(help).collect()
 }
 
 fn recap_line(name: &str, host: HostRecap, paint: Paint) -> String {

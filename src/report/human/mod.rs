@@ -12,7 +12,7 @@ use crate::event::{Event, EventKind, Finding, Recap, Shown, Status, TaskInfo, Ta
 use crate::text::Severity;
 
 use super::paint::{Color, Paint};
-use super::{Reporter, Streams, diff, dump};
+use super::{Reporter, Streams, diff, dump, snippet};
 use finale::Finale;
 
 /// How the output looks: the settings of Ansible's default callback.
@@ -292,13 +292,18 @@ impl Human {
     }
 
     fn warn(&mut self, finding: &Finding, to: &mut Streams<'_>) -> io::Result<()> {
-        let text = finale::located(finding);
-        if !self.warned.insert(text.clone()) {
+        let picture = snippet::draw(finding, self.look.paint.0);
+        if !self.warned.insert(picture.clone()) {
             return Ok(());
         }
         match finding.diagnostic.severity {
-            Severity::Warning => self.line(Color::Warning, &format!("[WARNING]: {text}"), to.err),
-            Severity::Error => self.line(Color::Error, &format!("[ERROR]: {text}"), to.err),
+            Severity::Error => writeln!(to.err, "{picture}"),
+            Severity::Warning => {
+                // The words that scripts look for; below them where it stands.
+                let message = &finding.diagnostic.message;
+                self.line(Color::Warning, &format!("[WARNING]: {message}"), to.err)?;
+                picture.lines().skip(message.lines().count()).try_for_each(|line| writeln!(to.err, "{line}"))
+            }
         }
     }
 

@@ -103,6 +103,14 @@ impl Content {
         }
     }
 
+    /// Where it is, if it is in a file.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File { path, .. } => Some(path),
+        }
+    }
+
     /// All of it, in memory.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub(super) enum Entry {
         #[serde(with = "optional_path")]
         temporary: Option<PathBuf>,
     },
-    /// Mode, owner or times of `path` are changed.
+    /// Mode, owner or times of `path` are changed; `after` is empty when a program does it.
     Attributes {
         #[serde(with = "path_text")]
         path: PathBuf,
@@ -140,6 +140,12 @@ pub(super) fn save(path: &Path, images: &Path, number: usize, replaced: bool) ->
     let same_disk = fs::metadata(images).map_err(refused)?.dev() == meta.dev();
     // Moving within a disk costs nothing, however large the directory is.
     Ok(Image::Moved { image: if same_disk { images.join(number.to_string()) } else { beside(path, images, number) } })
+}
+
+/// The second name that a file must get beside itself, if it has other names and the journal is on another disk.
+pub(super) fn second_name(path: &Path, images: &Path, number: usize) -> Option<PathBuf> {
+    let (file, kept) = (fs::symlink_metadata(path).ok()?, fs::metadata(images).ok()?);
+    (file.is_file() && file.nlink() > 1 && file.dev() != kept.dev()).then(|| beside(path, images, number))
 }
 
 /// Where something is kept on its own disk, when the journal is on another.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::image::{After, Entry, Image, Look, folder_time, save};
+use super::image::{After, Entry, Image, Look, folder_time, save, second_name};
 use super::journal::{Line, State, Transaction, crash_point};
 use super::{Machine, Undo, failed};
 use crate::wire::{Digest, Failure};
@@ -41,16 +41,16 @@ impl Machine {
         }
     }
 
-    /// Announces that something else than [`Machine`] (a program) is about to make, replace or remove these paths.
+    /// Announces that a program is about to make, replace or remove these files and directories.
     ///
-    /// Files that are there are copied to the journal. Directories are not: name what is in them.
+    /// Files that are there are copied to the journal. Of directories only the looks are kept: name what is in them too.
     ///
     /// # Errors
     /// When it cannot be written or saved; then nothing was changed.
-    pub fn protect(&mut self, paths: &[PathBuf]) -> Result<(), Failure> {
+    pub fn protect(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> Result<(), Failure> {
         match &mut self.settings.journal {
-            Some(journal) => journal.protect(paths),
-            None => Ok(()),
+            Some(journal) if !self.settings.check => journal.protect(files, directories),
+            _ => Ok(()),
         }
     }
 
@@ -128,15 +128,19 @@ impl Recorder {
         Ok(())
     }
 
-    fn protect(&mut self, paths: &[PathBuf]) -> Result<(), Failure> {
-        let mut entries = Vec::new();
-        for path in paths {
+    fn protect(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> Result<(), Failure> {
+        let mut entries = Vec::with_capacity(files.len() + directories.len());
+        // Undone newest first: what is in a directory goes before it.
+        for path in directories {
             match fs::symlink_metadata(path) {
                 Ok(meta) if meta.is_dir() => {
-                    entries.push(Entry::Attributes { path: path.clone(), before: Look::of(&meta), after: Look::default() })
+                    entries.push(Entry::Attributes { path: path.clone(), before: Look::of(&meta), after: Look::default() });
                 }
-                _ => entries.push(self.path(path, false, After::Unknown, None)?),
+                _ => entries.push(self.path(path, false, After::Directory, None)?),
             }
+        }
+        for path in files {
+            entries.push(self.path(path, false, After::Unknown, None)?);
         }
         if entries.is_empty() { Ok(()) } else { self.write(entries) }
     }
@@ -146,7 +150,11 @@ impl Recorder {
         self.images += 1;
         // First: keeping a file beside touches the directory.
         let folder_time = folder_time(path);
-        let before = save(path, &self.transaction.folder.join("images"), number, replaced)?;
+        let images = self.transaction.folder.join("images");
+        if let Some(image) = second_name(path, &images, number).filter(|_| replaced) {
+            self.transaction.append(&Line::Beside { image, folder_time })?;
+        }
+        let before = save(path, &images, number, replaced)?;
         Ok(Entry::Path { path: path.to_owned(), before, after, folder_time, temporary: temporary.map(Path::to_owned) })
     }
 

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::image::Entry;
+use super::image::{Entry, Time, path_text};
 use super::look::hex;
 use super::{Undo, failed, look};
 use crate::wire::{Begin, Failure, TransactionRecord, UndoReport};
@@ -35,6 +35,12 @@ pub struct Journal {
 pub(super) enum Line {
     /// The first line.
     Begin { begin: Begin, begun: u64 },
+    /// A file is about to get a second name beside itself, since the journal is on another disk.
+    Beside {
+        #[serde(with = "path_text")]
+        image: PathBuf,
+        folder_time: Option<Time>,
+    },
     /// An effect is about to change these.
     Before { step: u32, entries: Vec<Entry> },
     /// A program is about to be run.
@@ -247,7 +253,7 @@ impl Transaction {
             Line::Committed => State::Committed,
             Line::Undoing { cause } => State::Undoing(*cause),
             Line::Ended { cause } => State::Ended(*cause),
-            Line::Begin { .. } | Line::Before { .. } | Line::Program { .. } | Line::Undone { .. } => state,
+            Line::Begin { .. } | Line::Beside { .. } | Line::Before { .. } | Line::Program { .. } | Line::Undone { .. } => state,
         })
     }
 

@@ -66,6 +66,8 @@ pub struct Machine {
     changed: bool,
     diff: Vec<Diff>,
     warnings: Vec<String>,
+    /// Files for programs to read; gone when this is.
+    spooled: Vec<write::Temporary>,
 }
 
 impl fmt::Debug for Machine {

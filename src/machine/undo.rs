@@ -20,7 +20,7 @@ impl Transaction {
     /// Only when the journal itself cannot be written: what could not be undone is in the report.
     pub fn undo(&mut self, cause: Cause) -> Result<UndoReport, Failure> {
         let cause = match self.state() {
-            State::Ended(_) => return Ok(self.report()),
+            State::Ended(_) => return self.ended(),
             State::Undoing(started) => started,
             _ => {
                 self.append(&Line::Undoing { cause })?;
@@ -32,6 +32,13 @@ impl Transaction {
             let result = match self.lines.get(line) {
                 Some(Line::Before { entries, .. }) => entries.get(entry).map(Entry::undo),
                 Some(Line::Program { undo, .. }) => Some(undo.undo()),
+                Some(Line::Beside { image, folder_time }) => {
+                    // What was kept there is back, or was never needed.
+                    if self.report().failures.is_empty() && fs::remove_file(image).is_ok() {
+                        set_folder_time(image, *folder_time);
+                    }
+                    None
+                }
                 _ => None,
             };
             if let Some(result) = result {
@@ -40,6 +47,11 @@ impl Transaction {
         }
         rustix::fs::sync();
         self.append(&Line::Ended { cause })?;
+        self.ended()
+    }
+
+    /// What an undo that has ended came to. What it no longer needs goes, here too when a crash came in between.
+    fn ended(&self) -> Result<UndoReport, Failure> {
         let report = self.report();
         // Somebody may still have to put back by hand what failed.
         if report.failures.is_empty() {
@@ -74,7 +86,7 @@ impl Transaction {
         for (number, line) in self.lines.iter().enumerate() {
             match line {
                 Line::Before { entries, .. } => all.extend((0..entries.len()).map(|entry| (number, entry))),
-                Line::Program { .. } => all.push((number, 0)),
+                Line::Program { .. } | Line::Beside { .. } => all.push((number, 0)),
                 Line::Undone { line, entry, .. } => all.retain(|waiting| waiting != &(*line, *entry)),
                 _ => {}
             }
@@ -276,6 +288,9 @@ impl Look {
             Err(error) if absent(&error) => return Err(Refused::Conflict(format!("{}: somebody removed it since", path.display()))),
             Err(error) => return Err(error.into()),
         };
+        if *after == Self::default() {
+            return Ok(self.apply(path, false)?); // a program did what it liked
+        }
         let theirs = |was: Option<u32>, made: Option<u32>, is: Option<u32>| made.is_some() && is != made && is != was;
         if theirs(self.uid, after.uid, there.uid) || theirs(self.gid, after.gid, there.gid) {
             return Err(Refused::Conflict(format!("{}: somebody changed its owner since, so that was left alone", path.display())));

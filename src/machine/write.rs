@@ -159,6 +159,23 @@ impl Machine {
         copy_whole(from, to).map_err(|error| failed("copy", from, &error))
     }
 
+    /// A file that holds `content`, for a program to read; it is gone when this machine is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn spooled(&mut self, content: &Content) -> Result<PathBuf, Failure> {
+        if let Some(path) = content.path() {
+            return Ok(path.to_owned());
+        }
+        let mut name = String::from("rappel-file-");
+        name.push_str(&super::look::hex(&self.random::<12>()?));
+        let path = std::env::temp_dir().join(name);
+        let temporary = Temporary::create(path.clone(), &path)?;
+        temporary.fill(content)?;
+        self.spooled.push(temporary);
+        Ok(path)
+    }
+
     fn content_diff(&mut self, path: &Path, exists: bool, content: &Content) -> Result<(), Failure> {
         let before = if exists { Content::of_file(path) } else { Ok(Content::Bytes(Vec::new())) };
         let before = before.and_then(|before| shown(&before)).map_err(|error| failed("read", path, &error))?;
@@ -201,6 +218,7 @@ fn local_stamp(now: SystemTime) -> String {
 }
 
 /// A file beside the one to be written; gone when it was not renamed.
+#[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) path: PathBuf,
     kept: bool,

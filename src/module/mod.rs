@@ -136,13 +136,17 @@ macro_rules! modules {
 
 // One line each: two people adding modules then do not collide.
 modules! {
+    assemble::Assemble as "assemble",
     async_status::AsyncStatus as "async_status",
+    authorized_key::AuthorizedKey as "authorized_key",
     blockinfile::BlockInFile as "blockinfile",
     apt::Apt as "apt",
     command::CommandModule as "command",
     copy::Copy as "copy",
     file::File as "file",
     find::Find as "find",
+    ini_file::IniFile as "ini_file",
+    known_hosts::KnownHosts as "known_hosts",
     ledger::Ledger as "ledger",
     lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
@@ -154,9 +158,11 @@ modules! {
     shell::Shell as "shell",
     slurp::Slurp as "slurp",
     stat::StatModule as "stat",
+    sysctl::Sysctl as "sysctl",
     systemd::Systemd as "systemd_service" | "systemd",
     tempfile::TempFile as "tempfile",
     template::Template as "template",
+    unarchive::Unarchive as "unarchive",
 }
 
 /// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).

@@ -8,10 +8,12 @@ mod agent;
 mod tree;
 
 mod copy;
+mod crash;
 mod edit;
 mod file;
 mod find;
 mod job;
+mod lists;
 mod transaction;
 
 use serde_json::Value as Json;

@@ -71,15 +71,13 @@ pub struct Eval<'a> {
     pub(super) scope: &'a Arc<dyn Scope>,
     pub(super) template: &'a Arc<Template>,
     pub(super) frame: Arc<Frame>,
-    /// Whether an imported template sees only what it defines itself.
-    pub(super) isolated: bool,
     /// The named blocks, the youngest template's first, and which of them runs.
     pub(super) blocks: Option<Arc<super::render::Blocks>>,
 }
 
 impl<'a> Eval<'a> {
     pub(super) fn new(session: &'a Session<'a>, scope: &'a Arc<dyn Scope>, template: &'a Arc<Template>) -> Self {
-        Self { session, scope, template, frame: Arc::default(), isolated: false, blocks: None }
+        Self { session, scope, template, frame: Arc::default(), blocks: None }
     }
 
     /// The same in a frame of its own.
@@ -92,10 +90,8 @@ impl<'a> Eval<'a> {
         if let Some(value) = self.frame.get(name) {
             return Ok(value);
         }
-        if !self.isolated {
-            if let Some(value) = self.session.variable(name, self.scope)? {
-                return Ok(value);
-            }
+        if let Some(value) = self.session.variable(name, self.scope)? {
+            return Ok(value);
         }
         Ok(global::get(name).unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined"))))
     }
@@ -142,8 +138,7 @@ impl<'a> Eval<'a> {
                 self.test(subject, name, self.arguments(arguments)?).map(Value::Bool)
             }
             Kind::Not(inner) => Ok(Value::Bool(!self.truth(inner)?)),
-            Kind::Negative(inner) => python::signed(&self.defined(inner)?, true),
-            Kind::Positive(inner) => python::signed(&self.defined(inner)?, false),
+            Kind::Negative(inner) => python::negative(&self.defined(inner)?),
             Kind::Binary(operator, left, right) => {
                 let left = self.defined(left)?;
                 python::binary(*operator, &left, &self.defined(right)?)

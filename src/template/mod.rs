@@ -4,9 +4,10 @@
 //! keeps the type of its value. Variables are evaluated lazily in the scope that asks for them, and values that come from
 //! hosts are never templates.
 //!
-//! The language is Rappel's own evaluator rather than a template library, because Ansible's playbooks see Python in it:
-//! lists that change (`list.append`), `dict.items()` before a key named `items`, `'%s' % x`, errors for comparing text with
-//! numbers, and undefined values that survive `a.b.c | default(1)` but nothing else.
+//! minijinja parses, we evaluate. Its values and its virtual machine cannot be bent to what playbooks see through Jinja, which
+//! is Python: lists that change (`list.append`), `dict.items()` before a key named `items`, `'%s' % x`, errors for comparing
+//! text with numbers, and undefined values that survive `a.b.c | default(1)` but nothing else. So `syntax` turns its tree into
+//! ours, and the rest of this layer walks that one.
 
 mod arguments;
 mod call;

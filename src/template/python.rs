@@ -235,16 +235,13 @@ fn unsupported(operator: Operator, left: &Value, right: &Value) -> Error {
     }
 }
 
-/// `-value` or `+value`.
-pub(super) fn signed(value: &Value, negative: bool) -> Result<Value> {
+/// `-value`.
+pub(super) fn negative(value: &Value) -> Result<Value> {
     match value {
-        Value::Float(number) => Ok(Value::Float(if negative { -number } else { *number })),
+        Value::Float(number) => Ok(Value::Float(-number)),
         other => match as_whole(other) {
-            Some(number) => Ok(Value::Int(if negative { number.checked_neg().ok_or_else(overflow)? } else { number })),
-            None => {
-                let sign = if negative { '-' } else { '+' };
-                Err(Error::failed(format!("bad operand type for unary {sign}: '{}'", other.type_name())))
-            }
+            Some(number) => number.checked_neg().map(Value::Int).ok_or_else(overflow),
+            None => Err(Error::failed(format!("bad operand type for unary -: '{}'", other.type_name()))),
         },
     }
 }

@@ -183,15 +183,13 @@ impl Eval<'_> {
                 let value = self.captured(body)?;
                 output.push(self.filtered(filter, value)?, self.session)?;
             }
-            Statement::Include { names, ignore_missing, with_context } => {
-                self.include(names, *ignore_missing, *with_context, output)?;
-            }
-            Statement::Import { from, name, with_context } => {
-                let module = self.import(from, *with_context)?;
+            Statement::Include { names, ignore_missing } => self.include(names, *ignore_missing, output)?,
+            Statement::Import { from, name } => {
+                let module = self.import(from)?;
                 self.frame.set(name, Value::Object(Arc::new(module)));
             }
-            Statement::FromImport { from, names, with_context } => {
-                let module = self.import(from, *with_context)?;
+            Statement::FromImport { from, names } => {
+                let module = self.import(from)?;
                 for (name, alias) in names {
                     let message = || Value::undefined(format!("the template does not export the requested name '{name}'"));
                     self.frame.set(alias, module.attribute(name).unwrap_or_else(message));
@@ -304,7 +302,6 @@ impl Eval<'_> {
             frame: Arc::clone(&self.frame),
             scope: Arc::clone(self.scope),
             template: Arc::clone(self.template),
-            isolated: self.isolated,
         }))
     }
 
@@ -333,7 +330,7 @@ impl Eval<'_> {
         compile::included(self.session.templar, name, &self.template.search)
     }
 
-    fn include(&self, names: &Expression, ignore_missing: bool, with_context: bool, output: &mut Output) -> Result<()> {
+    fn include(&self, names: &Expression, ignore_missing: bool, output: &mut Output) -> Result<()> {
         let given = self.defined(names)?;
         let names_given = match &given {
             Value::Str(_) => vec![given.clone()],
@@ -341,8 +338,7 @@ impl Eval<'_> {
         };
         for name in &names_given {
             let Some(template) = self.load(name).map_err(|error| error.within(names.at))? else { continue };
-            let inner = Eval { template: &template, isolated: !with_context, blocks: None, ..self.nested() };
-            let inner = if with_context { inner } else { Eval { frame: Arc::default(), ..inner } };
+            let inner = Eval { template: &template, blocks: None, ..self.nested() };
             let Body::Statements(body) = &template.body else { return Ok(()) };
             return self.guarded(&template, || inner.template(body, output).map_err(|error| template.locate(error)));
         }
@@ -360,14 +356,14 @@ impl Eval<'_> {
         result
     }
 
-    fn import(&self, from: &Expression, with_context: bool) -> Result<Module> {
+    /// The names that a template sets. It sees the variables of the scope, but not the names of the template that imports it.
+    fn import(&self, from: &Expression) -> Result<Module> {
         let name = self.defined(from)?;
         let Some(template) = self.load(&name).map_err(|error| error.within(from.at))? else {
             return Err(not_found(&format!("`{}`", name.to_text()), &self.template.search).within(from.at));
         };
         let Body::Statements(body) = &template.body else { return Ok(Module(Vec::new())) };
-        let frame = if with_context { Frame::inside(&self.frame) } else { Arc::default() };
-        let inner = Eval { template: &template, frame, isolated: !with_context, blocks: None, ..self.clone() };
+        let inner = Eval { template: &template, frame: Arc::default(), blocks: None, ..self.clone() };
         self.guarded(&template, || inner.template(body, &mut Output::new(false)).map_err(|error| template.locate(error)))?;
         Ok(Module(inner.frame.own()))
     }
@@ -416,7 +412,6 @@ struct Closure {
     frame: Arc<Frame>,
     scope: Arc<dyn Scope>,
     template: Arc<Template>,
-    isolated: bool,
 }
 
 impl Closure {
@@ -463,7 +458,6 @@ impl Object for Closure {
             scope: &self.scope,
             template: &self.template,
             frame: Frame::inside(&self.frame),
-            isolated: self.isolated,
             blocks: None,
         };
         let mut output = Output::new(self.template.native);

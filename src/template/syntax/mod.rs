@@ -1,15 +1,16 @@
 //! The tree of a template. Every expression knows the bytes of the template it was written in.
+//!
+//! minijinja reads the text; [`lower`] turns its tree, which borrows the text and holds minijinja's values, into this one.
 
-mod expression;
-mod lexer;
-mod statement;
+mod lower;
 
 use std::sync::Arc;
 
+use minijinja::syntax::SyntaxConfig;
+
 use super::Value;
 use super::error::Error;
-
-pub(super) use lexer::Delimiters;
+use lower::Lowering;
 
 /// Bytes of the template's text, from and to.
 pub(super) type Range = (u32, u32);
@@ -35,7 +36,6 @@ pub(super) enum Kind {
     Test(Box<Expression>, Arc<str>, Arguments),
     Not(Box<Expression>),
     Negative(Box<Expression>),
-    Positive(Box<Expression>),
     Binary(Operator, Box<Expression>, Box<Expression>),
     Concat(Vec<Expression>),
     Compare(Box<Expression>, Vec<(Comparison, Expression)>),
@@ -97,9 +97,9 @@ pub(super) enum Statement {
     Macro(Arc<Macro>),
     CallBlock(Expression, Arc<Macro>),
     Filter(Expression, Block),
-    Include { names: Expression, ignore_missing: bool, with_context: bool },
-    Import { from: Expression, name: Arc<str>, with_context: bool },
-    FromImport { from: Expression, names: Vec<(Arc<str>, Arc<str>)>, with_context: bool },
+    Include { names: Expression, ignore_missing: bool },
+    Import { from: Expression, name: Arc<str> },
+    FromImport { from: Expression, names: Vec<(Arc<str>, Arc<str>)> },
     Extends(Expression),
     Block(Arc<NamedBlock>),
     Do(Expression),
@@ -142,104 +142,71 @@ pub(super) struct NamedBlock {
     pub(super) body: Block,
 }
 
+/// What marks statements, expressions and comments, and how white space round them is treated.
+#[derive(Clone, Debug)]
+pub(super) struct Delimiters {
+    pub(super) block: (String, String),
+    pub(super) variable: (String, String),
+    pub(super) comment: (String, String),
+    /// Drop the line feed after a statement.
+    pub(super) trim_blocks: bool,
+    /// Drop blanks before a statement at the start of a line.
+    pub(super) lstrip_blocks: bool,
+    /// Keep backslashes in the text of `{{ 'a\d' }}`, as Ansible does for templates inside YAML.
+    pub(super) literal_backslashes: bool,
+    /// Keep a line feed at the very end.
+    pub(super) keep_trailing_newline: bool,
+}
+
+impl Default for Delimiters {
+    fn default() -> Self {
+        let pair = |begin: &str, end: &str| (begin.to_owned(), end.to_owned());
+        Self {
+            block: pair("{%", "%}"),
+            variable: pair("{{", "}}"),
+            comment: pair("{#", "#}"),
+            trim_blocks: true,
+            lstrip_blocks: false,
+            literal_backslashes: true,
+            keep_trailing_newline: false,
+        }
+    }
+}
+
+impl Delimiters {
+    fn config(&self) -> Result<SyntaxConfig, minijinja::Error> {
+        SyntaxConfig::builder()
+            .block_delimiters(self.block.0.clone(), self.block.1.clone())
+            .variable_delimiters(self.variable.0.clone(), self.variable.1.clone())
+            .comment_delimiters(self.comment.0.clone(), self.comment.1.clone())
+            .trim_blocks(self.trim_blocks)
+            .lstrip_blocks(self.lstrip_blocks)
+            .keep_trailing_newline(self.keep_trailing_newline)
+            .build()
+    }
+}
+
 /// The statements of `text`, from the byte `start` on.
 pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Block, Error> {
-    Parser::new(lexer::tokens(text, start, delimiters)?, text.len()).template()
+    let part = text.get(start..).unwrap_or_default();
+    let config = delimiters.config().map_err(|error| refused(&error, start))?;
+    let tree = minijinja::machinery::parse(part, "template", config).map_err(|error| refused(&error, start))?;
+    Lowering { text: part, start, literal: delimiters.literal_backslashes }.template(&tree)
 }
 
 /// `text` as one expression, without delimiters.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
-    let mut parser = Parser::new(lexer::expression_tokens(text)?, text.len());
-    let expression = parser.expression()?;
-    parser.end()?;
-    Ok(expression)
+    let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
+    Lowering { text, start: 0, literal: true }.expression(&tree)
 }
 
-/// Reads tokens; `expression.rs` and `statement.rs` hold the grammar.
-struct Parser {
-    tokens: Vec<lexer::Spanned>,
-    position: usize,
-    length: usize,
-    depth: usize,
-}
-
-use lexer::Token;
-
-impl Parser {
-    fn new(tokens: Vec<lexer::Spanned>, length: usize) -> Self {
-        Self { tokens, position: 0, length, depth: 0 }
-    }
-
-    fn peek(&self) -> &Token {
-        self.tokens.get(self.position).map_or(&Token::End, |token| &token.token)
-    }
-
-    fn peek_after(&self) -> &Token {
-        self.tokens.get(self.position + 1).map_or(&Token::End, |token| &token.token)
-    }
-
-    fn next(&mut self) -> Token {
-        let token = self.tokens.get(self.position).map_or(Token::End, |token| token.token.clone());
-        self.position += 1;
-        token
-    }
-
-    /// Where the next token is.
-    fn here(&self) -> Range {
-        let end = u32::try_from(self.length).unwrap_or(u32::MAX);
-        self.tokens.get(self.position).map_or((end, end), |token| token.at)
-    }
-
-    /// From `start` to the end of the last token read.
-    fn since(&self, start: Range) -> Range {
-        (start.0, self.tokens.get(self.position.wrapping_sub(1)).map_or(start.1, |token| token.at.1))
-    }
-
-    fn is_operator(&self, operator: &str) -> bool {
-        matches!(self.peek(), Token::Operator(found) if *found == operator)
-    }
-
-    fn is_word(&self, word: &str) -> bool {
-        matches!(self.peek(), Token::Name(found) if **found == *word)
-    }
-
-    fn take_operator(&mut self, operator: &str) -> bool {
-        let found = self.is_operator(operator);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn take_word(&mut self, word: &str) -> bool {
-        let found = self.is_word(word);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn expect_operator(&mut self, operator: &str) -> Result<(), Error> {
-        if self.take_operator(operator) { Ok(()) } else { Err(self.unexpected(&format!("`{operator}`"))) }
-    }
-
-    fn expect_word(&mut self, word: &str) -> Result<(), Error> {
-        if self.take_word(word) { Ok(()) } else { Err(self.unexpected(&format!("`{word}`"))) }
-    }
-
-    fn name(&mut self) -> Result<Arc<str>, Error> {
-        match self.peek() {
-            Token::Name(name) => {
-                let name = Arc::clone(name);
-                self.position += 1;
-                Ok(name)
-            }
-            _ => Err(self.unexpected("a name")),
-        }
-    }
-
-    fn end(&self) -> Result<(), Error> {
-        if *self.peek() == Token::End { Ok(()) } else { Err(self.unexpected("the end of the expression")) }
-    }
-
-    /// The error that the next token is not `expected`.
-    fn unexpected(&self, expected: &str) -> Error {
-        Error::syntax(format!("expected {expected}, found {}", self.peek())).within(self.here())
+/// The parser's error, in terms of the whole text.
+fn refused(error: &minijinja::Error, start: usize) -> Error {
+    let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let refused = Error::syntax(message);
+    let at = |offset: usize| u32::try_from(offset + start).unwrap_or(u32::MAX);
+    match error.range() {
+        Some(range) => refused.within((at(range.start), at(range.end))),
+        None => refused,
     }
 }

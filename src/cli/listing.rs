@@ -28,13 +28,20 @@ pub(super) fn show(options: &PlayOptions, plan: &Plan, inventory: &Inventory, se
         for (number, play) in
             plan.plays.iter().filter(|play| play.file == *playbook || plan.plays.len() == 1 || options.playbooks.len() == 1).enumerate()
         {
-            print!("{}", listed(options, number + 1, play, inventory, limit.as_ref()));
+            print!("{}", listed(options, number + 1, play, inventory, limit.as_ref(), prepared));
         }
     }
     Ok(Exit::Success)
 }
 
-fn listed(options: &PlayOptions, number: usize, play: &Play, inventory: &Inventory, limit: Option<&Pattern>) -> String {
+fn listed(
+    options: &PlayOptions,
+    number: usize,
+    play: &Play,
+    inventory: &Inventory,
+    limit: Option<&Pattern>,
+    prepared: &Prepared,
+) -> String {
     let pattern = match play.hosts.literal().map(to_wire) {
         Some(Value::List(items)) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
         Some(value) => value.to_text(),
@@ -54,24 +61,33 @@ fn listed(options: &PlayOptions, number: usize, play: &Play, inventory: &Invento
     let mut steps = Vec::new();
     collect(&play.body, &mut steps);
     steps.retain(|step| step.span != play.span);
-    if options.list_tags {
-        let mut tags: Vec<&str> = steps.iter().flat_map(|step| step.context.tags.iter().map(String::as_str)).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        out += &format!("      TASK TAGS: [{}]\n", tags.join(", "));
-    }
     if options.list_tasks {
         out += "    tasks:\n";
-        for step in steps {
-            let name = step.name.as_ref().and_then(|name| name.literal()).map_or_else(|| step.module.value.clone(), |name| name.to_text());
-            let role = step.context.role.as_ref().map(|role| format!("{} : ", role.name)).unwrap_or_default();
-            let mut tags = step.context.tags.clone();
-            tags.sort_unstable();
-            tags.dedup();
-            out += &format!("      {role}{name}\tTAGS: [{}]\n", tags.join(", "));
-        }
+        steps.iter().for_each(|step| out += &format!("      {}\tTAGS: [{}]\n", title(step, prepared), sorted_tags([*step]).join(", ")));
+    }
+    if options.list_tags {
+        out += &format!("      TASK TAGS: [{}]\n", sorted_tags(steps).join(", "));
     }
     out
+}
+
+/// The task as it is called before there is a host: with the templates of its name as they are written.
+fn title(step: &Step, prepared: &Prepared) -> String {
+    let name = step.name.as_ref().map(|name| name.literal().map_or_else(|| prepared.text(name.span()), |name| name.to_text()));
+    let role = step.context.role.as_ref().map(|role| format!("{} : ", role.name)).unwrap_or_default();
+    match name {
+        Some(name) => format!("{role}{name}"),
+        // Ansible leaves the role away where an include has no name.
+        None if step.module.value.contains("include_") => step.module.value.clone(),
+        None => format!("{role}{}", step.module.value),
+    }
+}
+
+fn sorted_tags<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<&'a str> {
+    let mut tags: Vec<&str> = steps.into_iter().flat_map(|step| step.context.tags.iter().map(String::as_str)).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 fn collect<'a>(block: &'a Block, steps: &mut Vec<&'a Step>) {

@@ -2,6 +2,7 @@
 //!
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
+mod adhoc;
 mod deploy;
 mod doc;
 mod fleet;
@@ -16,7 +17,7 @@ mod reference;
 mod replay;
 mod scripts;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,14 +44,34 @@ struct AnsiblePlaybook {
     options: play::PlayOptions,
 }
 
+/// Runs one module on some hosts, taking the options of `ansible`
+#[derive(Parser, Debug)]
+#[command(name = "ansible", version)]
+struct Ansible {
+    #[command(flatten)]
+    options: adhoc::RunOptions,
+}
+
+/// Encrypts and decrypts files, taking the options of `ansible-vault`
+#[derive(Parser, Debug)]
+#[command(name = "ansible-vault", version)]
+struct AnsibleVault {
+    #[command(flatten)]
+    options: vault::VaultCommand,
+}
+
 const EXAMPLES: &str = "Examples:
-  rappel replay run.jsonl --output junit     show a recorded run as JUnit XML
-  rappel doc copy                            what the module `copy` takes
-  rappel completions bash                    completions for a shell";
+  rappel play -i hosts site.yml --check --diff   what a playbook would change
+  rappel play -i hosts site.yml --atomic         all hosts, or none
+  rappel run web -i hosts -a uptime              one command on many hosts
+  rappel replay run.jsonl --output junit         a recorded run as JUnit XML
+  rappel doc copy                                what the module `copy` takes
+  rappel completions bash                        completions for a shell";
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Play(Box<play::PlayOptions>),
+    Run(Box<adhoc::RunOptions>),
     Deploy(Box<deploy::DeployOptions>),
     Rollback(Box<deploy::RollbackOptions>),
     Preflight(Box<deploy::PreflightOptions>),
@@ -66,6 +87,8 @@ enum Command {
     App(app::App),
     Replay(replay::ReplayOptions),
     Doc(doc::DocOptions),
+    /// Encrypts, decrypts, shows and edits files as ansible-vault does
+    Vault(vault::VaultCommand),
     Completions(CompletionOptions),
 }
 
@@ -112,13 +135,24 @@ pub fn main() -> ExitCode {
         return crate::agent::main();
     }
     limits::raise();
-    let called = arguments.first().map(|name| Path::new(name).file_name().unwrap_or_default().to_owned());
-    if called.is_some_and(|name| name == "ansible-playbook") {
-        return match AnsiblePlaybook::try_parse_from(arguments) {
-            Ok(called) => finish(play::run(&called.options, true)),
-            Err(error) => refuse(&error, Exit::Failed),
-        };
+    let called = arguments.first().and_then(|name| Path::new(name).file_name()).and_then(OsStr::to_str);
+    match called {
+        Some("ansible-playbook") => as_ansible(arguments, |called: AnsiblePlaybook| play::run(&called.options, true)),
+        Some("ansible") => as_ansible(arguments, |called: Ansible| adhoc::run(&called.options)),
+        Some("ansible-vault") => as_ansible(arguments, |called: AnsibleVault| vault(&called.options)),
+        _ => as_rappel(arguments),
     }
+}
+
+/// The program under the name of one of Ansible's: its options, and its exit status for a wrong one.
+fn as_ansible<P: Parser>(arguments: Vec<OsString>, run: impl FnOnce(P) -> Outcome) -> ExitCode {
+    match P::try_parse_from(arguments) {
+        Ok(called) => finish(run(called)),
+        Err(error) => refuse(&error, Exit::Failed),
+    }
+}
+
+fn as_rappel(arguments: Vec<OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => finish(dispatch(cli.command)),
         Err(error) => refuse(&error, Exit::Usage),
@@ -128,6 +162,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Play(options) => play::run(&options, false),
+        Command::Run(options) => adhoc::run(&options),
+        Command::Vault(command) => vault(&command),
         Command::Deploy(options) => deploy::deploy(&options),
         Command::Rollback(options) => deploy::rollback(&options),
         Command::Preflight(options) => deploy::preflight(&options),
@@ -149,6 +185,28 @@ fn dispatch(command: Command) -> Outcome {
             Ok(Exit::Success)
         }
     }
+}
+
+fn vault(command: &vault::VaultCommand) -> Outcome {
+    let settings = settings::Settings::here();
+    let mut console = vault::Console { input: &mut io::stdin(), output: &mut io::stdout(), ask: &vault::Terminal };
+    command.run(&settings, &mut console).map_err(|error| Stopped::error(caused(&error)))?;
+    Ok(Exit::Success)
+}
+
+/// An error with what caused it, in one line.
+fn caused(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let found_text = found.to_string();
+        // Some errors show their cause in their own words already.
+        if !text.contains(&found_text) {
+            text = format!("{text}: {found_text}");
+        }
+        cause = found.source();
+    }
+    text
 }
 
 /// Shows what clap has to say: help is no failure.

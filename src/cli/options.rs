@@ -22,6 +22,13 @@ pub(super) struct HostOptions {
     pub(super) flush_cache: bool,
 }
 
+impl HostOptions {
+    /// All `--limit` as one pattern.
+    pub(super) fn limit(&self) -> Option<String> {
+        (!self.limit.is_empty()).then(|| self.limit.join(","))
+    }
+}
+
 /// Variables and secrets.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Variables and secrets")]
@@ -29,15 +36,8 @@ pub(super) struct VariableOptions {
     /// Variables that win over all others: `key=value`, YAML, JSON, or `@FILE` (may be repeated)
     #[arg(short, long, value_name = "VARS", allow_hyphen_values = true)]
     pub(super) extra_vars: Vec<String>,
-    /// A vault password by its name: `prod@FILE`, `prod@prompt` (may be repeated)
-    #[arg(long, value_name = "ID")]
-    pub(super) vault_id: Vec<String>,
-    /// File or program that holds or prints the vault password (may be repeated)
-    #[arg(long, value_name = "FILE", visible_alias = "vault-pass-file")]
-    pub(super) vault_password_file: Vec<PathBuf>,
-    /// Ask for the vault password
-    #[arg(short = 'J', long, visible_alias = "ask-vault-pass")]
-    pub(super) ask_vault_password: bool,
+    #[command(flatten)]
+    pub(super) vault: super::vault::VaultArgs,
 }
 
 /// How hosts are reached.
@@ -111,7 +111,7 @@ pub(super) struct OutputOptions {
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// How to show the run: FORMAT, or FORMAT=FILE (may be repeated)
-    #[arg(short, long, value_name = "FORMAT[=FILE]")]
+    #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(super) output: Vec<super::output::Wanted>,
     /// Keep the run in a file that `rappel replay` reads
     #[arg(long, value_name = "FILE")]

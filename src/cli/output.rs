@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fmt, io};
 
-use super::settings::{Process, Settings};
+use super::settings::Settings;
 use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter, ResultFormat};
-use crate::text::{Diagnostics, Sources, did_you_mean};
+use crate::text::did_you_mean;
 
 /// A way to show a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +86,28 @@ impl FromStr for Wanted {
 /// # Errors
 /// In words for the user: a file that cannot be written, or two reporters that want standard output.
 pub(super) fn outputs(wanted: &[Wanted], record: Option<&Path>, look: &Look) -> Result<Outputs, String> {
-    let human = [Wanted { format: Format::Human, file: None }];
-    let wanted = if wanted.is_empty() { &human } else { wanted };
+    outputs_or(|| Box::new(Human::new(look.clone())), wanted, record, look)
+}
+
+/// All reporters of a run: those `wanted` (that of `default`, if none is), and the recording.
+///
+/// # Errors
+/// As for [`outputs`].
+pub(super) fn outputs_or(
+    default: impl FnOnce() -> Box<dyn Reporter + Send>,
+    wanted: &[Wanted],
+    record: Option<&Path>,
+    look: &Look,
+) -> Result<Outputs, String> {
     let mut standard = wanted.iter().filter(|wanted| wanted.file.is_none());
     if let (Some(first), Some(second)) = (standard.next(), standard.next()) {
         let (first, second) = (first.format, second.format);
         return Err(format!("`{first}` and `{second}` both want standard output; write one to a file: `--output {second}=FILE`"));
     }
     let mut outputs = Outputs::default();
+    if wanted.is_empty() {
+        outputs.add(default());
+    }
     for Wanted { format, file } in wanted {
         // Escape sequences belong on a terminal, not in a file.
         let look = if file.is_some() { &Look { paint: Paint(false), ..look.clone() } } else { look };
@@ -117,9 +131,7 @@ fn add(outputs: &mut Outputs, reporter: Box<dyn Reporter + Send>, file: Option<&
 
 /// The look that the configuration of this place asks for. `verbosity` counts `-v`.
 pub(super) fn look(verbosity: u8) -> Look {
-    // Mistakes in the configuration are told by the commands that live by it.
-    let folder = env::current_dir().unwrap_or_default();
-    look_of(verbosity, &Settings::load(&Sources::default(), &Process, &folder, &mut Diagnostics::default()))
+    look_of(verbosity, &Settings::here())
 }
 
 /// The look that `config` asks for. `verbosity` counts `-v`.

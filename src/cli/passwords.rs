@@ -5,31 +5,9 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::Stopped;
-use super::options::{ConnectionOptions, PrivilegeOptions, VariableOptions};
+use super::options::{ConnectionOptions, PrivilegeOptions};
 use super::settings::Settings;
 use crate::run::Prompter;
-use crate::text::Vault;
-
-/// Vault passwords from `--vault-id`, `--vault-password-file` and the configuration.
-pub(super) fn vault(variables: &VariableOptions, config: &Settings) -> Result<Vault, Stopped> {
-    let mut vault = Vault::default();
-    let default = config.vault_identity.as_str();
-    let listed = if variables.vault_id.is_empty() { &config.vault_identity_list } else { &variables.vault_id };
-    for id in listed {
-        let (id, source) = id.split_once('@').unwrap_or((default, id));
-        let password = if source == "prompt" { ask(&format!("Vault password ({id}): "))? } else { file(Path::new(source))? };
-        vault.add(id, password);
-    }
-    let files =
-        if variables.vault_password_file.is_empty() { config.vault_password_file.as_slice() } else { &variables.vault_password_file };
-    for path in files {
-        vault.add(default, file(path)?);
-    }
-    if variables.ask_vault_password || config.ask_vault_pass {
-        vault.add(default, ask("Vault password: ")?);
-    }
-    Ok(vault)
-}
 
 /// The password to log in with.
 pub(super) fn login(options: &ConnectionOptions, config: &Settings) -> Result<Option<String>, Stopped> {

@@ -92,9 +92,11 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
-    let selection = Arc::new(Selection {
-        only: tags(&options.tags, &prepared.config.run_tags),
-        skip: tags(&options.skip_tags, &prepared.config.skip_tags),
+    let selection = Arc::new(if options.list_tags {
+        // All tags that could be asked for, also those of tasks that run only when asked for.
+        Selection { only: vec!["all".to_owned(), "never".to_owned()], skip: Vec::new() }
+    } else {
+        Selection { only: tags(&options.tags, &prepared.config.run_tags), skip: tags(&options.skip_tags, &prepared.config.skip_tags) }
     });
     let compiler = prepared.compiler(selection.clone(), extra.clone());
     for path in &options.playbooks {
@@ -110,7 +112,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     }
     let settings = run::Settings {
         playbooks: options.playbooks.clone(),
-        limit: (!options.hosts.limit.is_empty()).then(|| options.hosts.limit.join(",")),
+        limit: options.hosts.limit(),
         extra,
         selection,
         check: options.check,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
 use super::settings::{Process, Settings};
-use super::{Stopped, scripts};
+use super::{Stopped, caused, scripts, vault};
 use crate::model::inventory::{self, NoPlugins, Reading};
 use crate::model::{Inventory, Loader};
 use crate::plan::{Compiler, Selection, Vars};
@@ -35,7 +35,8 @@ impl Prepared {
         let sources = Sources::default();
         let mut diags = Diagnostics::default();
         let config = Settings::load(&sources, &Process, &folder, &mut diags);
-        let vault = Arc::new(super::passwords::vault(variables, &config)?);
+        let vault = vault::collect(&variables.vault, &config, &vault::Terminal, vault::Purpose::Open);
+        let vault = Arc::new(vault.map_err(|error| Stopped::error(caused(&error)))?);
         let loader = Arc::new(Loader::new(sources.clone(), vault.clone()));
         let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone()));
         let templar = Templar::new(sources.clone(), vault.clone(), lookups);
@@ -107,6 +108,12 @@ impl Prepared {
             }
         }
         vars
+    }
+
+    /// What stands at `span`, as it is written.
+    pub(super) fn text(&self, span: Span) -> String {
+        let source = self.sources.get(span.source);
+        source.text.get(span.start as usize..span.end as usize).unwrap_or_default().trim_matches(['"', '\'']).to_owned()
     }
 
     /// The compiler of playbooks.

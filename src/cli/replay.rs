@@ -26,7 +26,7 @@ pub(super) struct ReplayOptions {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// How to show the run: FORMAT, or FORMAT=FILE (may be repeated)
-    #[arg(short, long, value_name = "FORMAT[=FILE]")]
+    #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(super) output: Vec<Wanted>,
 }
 

@@ -160,6 +160,11 @@ impl Environment for Process {
 }
 
 impl Settings {
+    /// The settings of this place, for commands that do not live by them: mistakes in the file are not told.
+    pub fn here() -> Self {
+        Self::load(&Sources::default(), &Process, &std::env::current_dir().unwrap_or_default(), &mut Diagnostics::default())
+    }
+
     /// Finds and reads `ansible.cfg`, and lets the environment override it. `folder` is the working directory.
     ///
     /// Looked for in `ANSIBLE_CONFIG`, the working directory (unless anyone may write there), the home directory, `/etc/ansible`.

@@ -41,6 +41,13 @@ impl Loader {
         Some(Playbook { path: path.to_owned(), entries: playbook::entries(&node, &self.sources, diags) })
     }
 
+    /// Reads a playbook that is there as `text`, and is shown as `name`.
+    pub fn playbook_text(&self, name: &str, text: &str, diags: &mut Diagnostics) -> Option<Playbook> {
+        let id = self.sources.add(name, text);
+        let node = self.parse(id, diags)?;
+        Some(Playbook { path: PathBuf::from(name), entries: playbook::entries(&node, &self.sources, diags) })
+    }
+
     /// Reads a file of tasks (`Level::Task`) or handlers (`Level::Handler`). `wanted_at` is where the file is named, if it is named anywhere.
     pub fn tasks(&self, path: &Path, level: Level, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Vec<Item> {
         let Some(id) = self.read(path, "the file of tasks", wanted_at, diags) else { return Vec::new() };

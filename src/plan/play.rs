@@ -18,6 +18,16 @@ impl Compiler {
         plan
     }
 
+    /// Compiles a playbook that is there as `text`, and is shown as `name`. It can import nothing.
+    pub fn text(&self, name: &str, text: &str, diags: &mut Diagnostics) -> Plan {
+        let entries = self.loader.playbook_text(name, text, diags).map(|playbook| playbook.entries);
+        let plays = entries.iter().flatten().filter_map(|entry| match entry {
+            Entry::Play(play) => Some(Arc::new(self.play(play, Path::new(""), &Arc::new(Context::default()), diags))),
+            Entry::Import(_) => None,
+        });
+        Plan { plays: plays.collect() }
+    }
+
     fn playbook(&self, path: &Path, outer: &Arc<Context>, open: &mut Vec<PathBuf>, plan: &mut Plan, diags: &mut Diagnostics) {
         let Some(playbook) = self.loader.playbook(path, diags) else { return };
         open.push(path.to_owned());

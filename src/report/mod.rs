@@ -10,6 +10,7 @@ mod human;
 mod json;
 pub mod jsonl;
 mod junit;
+mod minimal;
 mod paint;
 mod quiet;
 pub mod snippet;
@@ -25,6 +26,7 @@ pub use human::{Human, Look, ResultFormat};
 pub use json::Json;
 pub use jsonl::Jsonl;
 pub use junit::Junit;
+pub use minimal::Minimal;
 pub use paint::{Color, Paint};
 pub use quiet::Quiet;
 

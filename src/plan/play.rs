@@ -100,7 +100,7 @@ impl Compiler {
             dir,
             name: play.keywords.get(Keyword::Name).map(|name| self.templar.compile(name, diags)),
             hosts: self.templar.compile(&play.hosts, diags),
-            body: Arc::new(Block { tasks: body, ..Block::default() }),
+            body: Arc::new(Block { tasks: body, transaction: vars.get("rappel_transaction").cloned(), ..Block::default() }),
             handlers,
             vars,
             vars_files: play.vars_files.iter().map(|name| self.templar.compile(name, diags)).collect(),

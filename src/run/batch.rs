@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use super::cursor::{Caught, Cause, Cursor, Path, State};
 use super::settings::AfterFatalRescue;
 use super::task::{HostOutcome, TaskRun};
+use super::transaction::Transaction;
 use super::{Effect, PlayState, Shared};
 use crate::event::{EventKind, Status, TaskInfo};
 use crate::model::Keyword;
-use crate::plan::{Step, Work};
-use crate::template::{Scope, Value, from_wire, to_wire};
+use crate::plan::{Block, Step, Work};
+use crate::template::{Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
 use crate::wire::{self, Map};
 
@@ -27,6 +28,8 @@ pub(super) struct Batch {
     pub(super) fatal: Option<String>,
     /// `meta: end_batch`, `meta: end_play`.
     pub(super) ended: bool,
+    /// The transaction that is open.
+    pub(super) transaction: Option<Arc<Transaction>>,
 }
 
 /// The hosts that do the same step now.
@@ -39,8 +42,14 @@ pub(super) struct Round {
 impl Batch {
     /// `hosts` at the beginning of the play.
     pub(super) fn new(shared: Arc<Shared>, play: Arc<PlayState>, hosts: &[String]) -> Self {
-        let cursors = hosts.iter().map(|host| (host.clone(), Cursor::new(&play.plan.body))).collect();
-        Self { shared, play, cursors, fatal: None, ended: false }
+        let body = if shared.settings.atomic && play.plan.body.transaction.is_none() {
+            let terms = Expr::Literal(Value::None, play.plan.span);
+            Arc::new(Block { transaction: Some(Arc::new(terms)), ..(*play.plan.body).clone() })
+        } else {
+            play.plan.body.clone()
+        };
+        let cursors = hosts.iter().map(|host| (host.clone(), Cursor::new(&body))).collect();
+        Self { shared, play, cursors, fatal: None, ended: false, transaction: None }
     }
 
     /// All hosts do a step before any does the next.
@@ -248,6 +257,9 @@ impl Batch {
     }
 
     fn fatal_cause(&self) -> Cause {
+        if self.in_transaction() {
+            return Cause::Fatal;
+        }
         match self.shared.settings.after_fatal_rescue {
             AfterFatalRescue::Stop => Cause::Fatal,
             AfterFatalRescue::GoOn => Cause::Own,
@@ -312,8 +324,11 @@ impl Batch {
     }
 
     fn any_errors_fatal(&self, round: &Round) -> bool {
+        if self.in_transaction() {
+            return true;
+        }
         if round.step.keyword(Keyword::AnyErrorsFatal).is_none() {
-            return self.shared.settings.any_errors_fatal || self.in_transaction(round);
+            return self.shared.settings.any_errors_fatal;
         }
         self.flag(round, Keyword::AnyErrorsFatal)
     }
@@ -378,12 +393,6 @@ impl Batch {
     /// What each host came to.
     pub(super) fn states(&self) -> HashMap<String, State> {
         self.cursors.iter().map(|(host, cursor)| (host.clone(), cursor.state())).collect()
-    }
-
-    /// Whether `step` stands in an open transaction.
-    fn in_transaction(&self, round: &Round) -> bool {
-        let host = round.hosts.first();
-        host.and_then(|host| self.cursors.get(host)).is_some_and(|cursor| !cursor.transactions().is_empty())
     }
 }
 

@@ -27,9 +27,13 @@ impl ModuleCall<'_> {
     /// Calls the module `name` of the agent.
     pub(super) async fn run(self, name: &str) -> Result<Outcome, Trouble> {
         let mut blobs = Blobs::default();
-        let call = self.call(name, &mut blobs)?;
+        let mut call = self.call(name, &mut blobs)?;
         let (endpoint, privilege) = self.wiring()?;
         let link = self.link(&endpoint, privilege.as_ref()).await?;
+        if let Some(transaction) = self.item.task.play.transaction().filter(|_| !call.check) {
+            let host = self.delegate.as_deref().unwrap_or(&self.item.task.host);
+            call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link).await?;
+        }
         self.send(&link, &endpoint, call, &blobs).await
     }
 
@@ -133,7 +137,6 @@ impl ModuleCall<'_> {
             timeout,
             detach: number(Keyword::Async)?.filter(|seconds| *seconds > 0),
             stream: task.shared.settings.stream,
-            transaction: task.play.transaction_for(&task.host),
             ..Call::default()
         })
     }

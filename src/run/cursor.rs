@@ -107,6 +107,8 @@ pub struct Cursor {
     notified: HashSet<usize>,
     /// Roles that are complete, by identity.
     complete: HashSet<String>,
+    /// A rescue section failed while the whole batch rolled back.
+    rescue_failed: bool,
     /// The host has failed, but its handlers are run all the same (`force_handlers`).
     failed: bool,
 }
@@ -119,8 +121,14 @@ impl Cursor {
             state: State::Active,
             notified: HashSet::new(),
             complete: HashSet::new(),
+            rescue_failed: false,
             failed: false,
         }
+    }
+
+    /// Whether a rescue section failed while the whole batch rolled back.
+    pub fn rescue_failed(&self) -> bool {
+        self.rescue_failed
     }
 
     /// How far the host has come.
@@ -329,6 +337,7 @@ impl Cursor {
         while let Some(frame) = self.frames.last_mut() {
             if let Kind::Block(block) = &frame.kind {
                 let has_rescue = block.rescue.is_some();
+                self.rescue_failed |= frame.section == Section::Rescue && frame.failing == Some(Cause::Fatal);
                 frame.failing = Some(cause);
                 if frame.section == Section::Tasks && has_rescue {
                     frame.section = Section::Rescue;

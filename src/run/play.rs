@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Shared;
+use super::transaction::Transaction;
 use crate::plan::scope::{Layer, Locals};
 use crate::plan::{self, Handler, PlayScope, Role, Vars};
 use crate::template::{Scope, to_wire};
@@ -30,8 +31,7 @@ pub struct PlayState {
     roles: RwLock<Arc<Vec<Arc<Role>>>>,
     host_vars: RwLock<HashMap<String, Arc<Vec<(Layer, Arc<Vars>)>>>>,
     vars_files: RwLock<HashMap<String, Vec<Arc<Vars>>>>,
-    transaction: RwLock<Option<String>>,
-    steps: std::sync::atomic::AtomicU32,
+    pub(super) transaction: RwLock<Option<Arc<Transaction>>>,
     ended: std::sync::atomic::AtomicBool,
 }
 
@@ -51,7 +51,6 @@ impl PlayState {
             host_vars: RwLock::default(),
             vars_files: RwLock::default(),
             transaction: RwLock::default(),
-            steps: std::sync::atomic::AtomicU32::new(0),
             ended: std::sync::atomic::AtomicBool::new(false),
             plan,
         }
@@ -125,17 +124,6 @@ impl PlayState {
         let mut all = (**roles).clone();
         all.push(role);
         *roles = Arc::new(all);
-    }
-
-    /// The transaction in whose journal calls are recorded, with the next number in it.
-    pub fn transaction_for(&self, _host: &str) -> Option<(String, u32)> {
-        let id = read(&self.transaction).clone()?;
-        Some((id, self.steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
-    }
-
-    /// Opens or closes the journal for the calls that follow.
-    pub fn set_transaction(&self, id: Option<String>) {
-        *write(&self.transaction) = id;
     }
 
     /// Forgets what was loaded for hosts: facts have changed, files may have other names now.

@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
 
 /// Removes agents of other builds that nobody has started for a month.
 fn forget_old_agents() {
-    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+    const MONTH: Duration = Duration::from_hours(30 * 24);
     let Ok(own) = std::env::current_exe() else { return };
     let named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent-"));
     let Some(folder) = own.parent().filter(|_| named(&own)) else { return };
@@ -230,13 +230,12 @@ impl Shared {
             }
             match request {
                 Request::Call(call) => {
-                    let reply = match replies.find(call.id) {
-                        Some(reply) => reply.clone(),
-                        None => {
-                            let reply = Reply::Done { id: call.id, result: self.call(*call) };
-                            replies.keep(reply.clone());
-                            reply
-                        }
+                    let reply = if let Some(known) = replies.find(call.id) {
+                        known.clone()
+                    } else {
+                        let reply = Reply::Done { id: call.id, result: self.call(&call) };
+                        replies.keep(reply.clone());
+                        reply
                     };
                     self.reply(&reply)?;
                 }
@@ -277,7 +276,7 @@ impl Shared {
         Ok(recorder)
     }
 
-    fn call(self: &Arc<Self>, call: Call) -> Result<Outcome, Failure> {
+    fn call(self: &Arc<Self>, call: &Call) -> Result<Outcome, Failure> {
         let entry = module::find(&call.module).ok_or_else(|| Failure::new(format!("this agent has no module `{}`", call.module)))?;
         let stop = Stop::new().map_err(|error| Failure::new(format!("cannot start the task: {error}")))?;
         *self.running() = Some((call.id, stop.clone()));
@@ -285,7 +284,7 @@ impl Shared {
             stop.ask();
         }
         let deadline = call.timeout.map(|seconds| (seconds, Deadline::start(Duration::from_secs(seconds.into()), stop.clone())));
-        let mut result = self.run(entry, &call, stop);
+        let mut result = self.run(entry, call, stop);
         if let (Err(failure), Some((seconds, deadline))) = (&mut result, deadline)
             && deadline.passed()
         {

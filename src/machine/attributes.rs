@@ -84,9 +84,9 @@ impl Machine {
         let Some(stat) = self.stat(path, !wanted.no_follow)? else {
             return if self.checking() { Ok(false) } else { Err(Failure::new(format!("{} does not exist", path.display()))) };
         };
-        let numbers = self.numbers(wanted, &stat)?;
+        let numbers = numbers(wanted, &stat)?;
         let flags = match &wanted.flags {
-            Some(flags) => self.flags_to_change(path, flags)?,
+            Some(flags) => self.flags_to_change(path, flags),
             None => None,
         };
         let chmod = numbers.mode.filter(|mode| *mode != stat.mode());
@@ -111,29 +111,6 @@ impl Machine {
             self.chattr(path, &flags)?;
         }
         Ok(true)
-    }
-
-    fn numbers(&self, wanted: &Attributes, stat: &Stat) -> Result<Numbers, Failure> {
-        let mode = match &wanted.mode {
-            Some(_) if stat.is_link() => None,
-            Some(text) => Some(Mode::parse(text).map_err(Failure::new)?.apply(stat.mode(), stat.is_dir(), umask())),
-            None => None,
-        };
-        Ok(Numbers { mode, uid: wanted.owner.as_deref().map(uid).transpose()?, gid: wanted.group.as_deref().map(gid).transpose()? })
-    }
-
-    /// What a new file gets that takes the place of `old`: what was asked for, else what `old` has, else the default.
-    pub(super) fn numbers_of_new(&self, wanted: &Attributes, old: Option<&Stat>) -> Result<Numbers, Failure> {
-        let base = old.map_or(0o666 & !umask(), Stat::mode);
-        let mode = match &wanted.mode {
-            Some(text) => Mode::parse(text).map_err(Failure::new)?.apply(base, false, umask()),
-            None => base,
-        };
-        // Without privilege a file of somebody else's becomes ours, as in Ansible.
-        let privileged = rustix::process::geteuid().is_root();
-        let owner = wanted.owner.as_deref().map(uid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::uid));
-        let group = wanted.group.as_deref().map(gid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::gid));
-        Ok(Numbers { mode: Some(mode), uid: owner, gid: group })
     }
 
     fn attributes_diff(&mut self, path: &Path, stat: &Stat, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) {
@@ -162,7 +139,7 @@ impl Machine {
         self.add_diff(Diff { before: text(|entry| entry.1.clone()), after: text(|entry| entry.2.clone()), ..Diff::default() });
     }
 
-    fn flags_to_change(&self, path: &Path, flags: &str) -> Result<Option<String>, Failure> {
+    fn flags_to_change(&self, path: &Path, flags: &str) -> Option<String> {
         let (operator, letters) = match flags.strip_prefix(['+', '-', '=']) {
             Some(letters) => (flags.chars().next().unwrap_or('='), letters),
             None => ('=', flags),
@@ -174,7 +151,7 @@ impl Machine {
             // `e` (extents) is the file system's own business.
             _ => sorted(&has.replace('e', "")) == sorted(&letters.replace('e', "")),
         };
-        Ok((!right).then(|| format!("{operator}{letters}")))
+        (!right).then(|| format!("{operator}{letters}"))
     }
 
     /// The flags of a file or directory as `lsattr` shows them; empty where the file system has none.
@@ -209,6 +186,29 @@ fn sorted(text: &str) -> Vec<char> {
     let mut letters: Vec<char> = text.chars().collect();
     letters.sort_unstable();
     letters
+}
+
+fn numbers(wanted: &Attributes, stat: &Stat) -> Result<Numbers, Failure> {
+    let mode = match &wanted.mode {
+        Some(_) if stat.is_link() => None,
+        Some(text) => Some(Mode::parse(text).map_err(Failure::new)?.apply(stat.mode(), stat.is_dir(), umask())),
+        None => None,
+    };
+    Ok(Numbers { mode, uid: wanted.owner.as_deref().map(uid).transpose()?, gid: wanted.group.as_deref().map(gid).transpose()? })
+}
+
+/// What a new file gets that takes the place of `old`: what was asked for, else what `old` has, else the default.
+pub(super) fn numbers_of_new(wanted: &Attributes, old: Option<&Stat>) -> Result<Numbers, Failure> {
+    let base = old.map_or(0o666 & !umask(), Stat::mode);
+    let mode = match &wanted.mode {
+        Some(text) => Mode::parse(text).map_err(Failure::new)?.apply(base, false, umask()),
+        None => base,
+    };
+    // Without privilege a file of somebody else's becomes ours, as in Ansible.
+    let privileged = rustix::process::geteuid().is_root();
+    let owner = wanted.owner.as_deref().map(uid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::uid));
+    let group = wanted.group.as_deref().map(gid).transpose()?.or_else(|| old.filter(|_| privileged).map(Stat::gid));
+    Ok(Numbers { mode: Some(mode), uid: owner, gid: group })
 }
 
 fn uid(text: &str) -> Result<u32, Failure> {

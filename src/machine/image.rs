@@ -207,6 +207,7 @@ pub(super) mod optional_path {
 
     use serde::{Deserializer, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(in crate::machine) fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         super::path_text::serialize(path.as_deref().unwrap_or(Path::new("")), serializer)
     }

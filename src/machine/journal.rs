@@ -167,10 +167,10 @@ impl Journal {
         let folder = self.folder_of(&begin.id)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder.join("images"));
         made.map_err(|error| failed("make the journal", &folder, &error))?;
-        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut transaction = Transaction::locked(&folder)?;
         beat(&folder).map_err(|error| failed("write", &folder, &error))?;
-        transaction.append(&Line::Begin { begin: begin.clone(), begun })?;
+        transaction.append(&Line::Begin { begin: begin.clone(), begun: now })?;
         for directory in [folder.as_path(), &self.transactions(), &self.folder] {
             sync_folder(directory).map_err(|error| failed("sync", directory, &error))?;
         }
@@ -209,16 +209,16 @@ impl Transaction {
     pub fn locked(folder: &Path) -> Result<Self, Failure> {
         let open = |name: &str| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name));
         let lock = open("lock").and_then(|lock| lock.lock().map(|()| lock)).map_err(|error| failed("lock", folder, &error))?;
-        let mut log = open("log").map_err(|error| failed("open the journal", folder, &error))?;
+        let mut file = open("log").map_err(|error| failed("open the journal", folder, &error))?;
         let mut text = Vec::new();
-        log.read_to_end(&mut text).map_err(|error| failed("read the journal", folder, &error))?;
+        file.read_to_end(&mut text).map_err(|error| failed("read the journal", folder, &error))?;
         let (lines, length) =
             parse(&text).map_err(|reason| Failure::new(format!("the journal {} is damaged: {reason}", folder.display())))?;
         // What a crash tore must not stand in front of the next line.
-        log.set_len(length as u64)
-            .and_then(|()| log.seek(SeekFrom::End(0)))
+        file.set_len(length as u64)
+            .and_then(|()| file.seek(SeekFrom::End(0)))
             .map_err(|error| failed("repair the journal", folder, &error))?;
-        Ok(Self { folder: folder.to_owned(), log, lines, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), log: file, lines, _lock: lock })
     }
 
     /// Writes a line, and returns when it is on disk.
@@ -278,7 +278,7 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::begin`].
     pub fn record(&self) -> Result<TransactionRecord, Failure> {
-        let (begin, begun) = self.begin()?;
+        let (begin, since) = self.begin()?;
         let state = self.state();
         Ok(TransactionRecord {
             id: begin.id.clone(),
@@ -287,7 +287,7 @@ impl Transaction {
             coordinator: begin.coordinator.clone(),
             host: begin.host.clone(),
             purpose: begin.purpose.clone(),
-            begun,
+            begun: since,
             undo: matches!(state, State::Undoing(_) | State::Ended(_)).then(|| self.report()),
         })
     }

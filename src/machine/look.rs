@@ -309,7 +309,7 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> P
     let Some(rest) = text.strip_prefix('~') else { return PathBuf::from(text) };
     let (user, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let home = if user.is_empty() {
-        variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or_else(|| own_home())
+        variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or_else(own_home)
     } else {
         User::named(user).map(|user| user.home)
     };
@@ -331,12 +331,11 @@ fn expand_variables(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> St
         let (head, tail) = rest.split_at(at);
         out.push_str(head);
         let after = tail.get(1..).unwrap_or_default();
-        let (name, length) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
-            Some((name, _)) => (name, name.len() + 3),
-            None => {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                (after.get(..end).unwrap_or_default(), end + 1)
-            }
+        let (name, length) = if let Some((name, _)) = after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            (name, name.len() + 3)
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            (after.get(..end).unwrap_or_default(), end + 1)
         };
         let written = tail.get(..length).unwrap_or(tail);
         match variable(name).filter(|_| !name.is_empty()) {

@@ -77,7 +77,7 @@ impl Machine {
             }
             return Ok(written);
         }
-        let numbers = self.numbers_of_new(&options.attributes, file)?;
+        let numbers = attributes::numbers_of_new(&options.attributes, file)?;
         let digest = content.digest().map_err(|error| failed("read", path, &error))?;
         let name = Temporary::name_beside(path);
         self.intend(&Intent::Place { path, digest, temporary: &name })?;
@@ -150,13 +150,8 @@ impl Machine {
             return Ok(backup);
         }
         self.intend(&Intent::Unknown { path: &backup, temporary: None })?;
-        self.copy_file(path, &backup)?;
+        copy_whole(path, &backup).map_err(|error| failed("copy", path, &error))?;
         Ok(backup)
-    }
-
-    /// Copies content, mode, owner and times of one file.
-    pub(super) fn copy_file(&self, from: &Path, to: &Path) -> Result<(), Failure> {
-        copy_whole(from, to).map_err(|error| failed("copy", from, &error))
     }
 
     /// A file that holds `content`, for a program to read; it is gone when this machine is.
@@ -199,7 +194,7 @@ fn shown(content: &Content) -> io::Result<String> {
 }
 
 /// Copies content, mode, owner (where allowed) and times.
-pub(super) fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     let meta = fs::metadata(from)?;
     fs::copy(from, to)?;
     let _ = std::os::unix::fs::chown(to, Some(meta.uid()), Some(meta.gid())); // only root may give files away

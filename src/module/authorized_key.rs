@@ -147,7 +147,7 @@ impl AuthorizedKey {
     }
 
     fn prepare_folder(&self, machine: &mut Machine, path: &Path, owner: Option<&(String, String)>) -> Result<(), Failure> {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_else(|| PathBuf::from("/"));
+        let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
         if !self.manage_dir {
             return Ok(());
         }

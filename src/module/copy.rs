@@ -93,7 +93,7 @@ impl Module for Copy {
                 placing.file(machine, Some(src), &content, &self.dest.0)
             }
             Some(Received::Tree(entries)) => placing.tree(machine, src, &entries, &self.dest.0),
-            None if self.remote_src => self.from_host(machine, &placing, src),
+            None if self.remote_src => self.remote(machine, &placing, src),
             None => Err(Failure::new(format!("the content of `{src}` did not come along"))),
         }
     }
@@ -111,7 +111,7 @@ impl Copy {
             .with("expected_checksum", expected.as_str()))
     }
 
-    fn from_host(&self, machine: &mut Machine, placing: &Placing, src: &str) -> Result<Outcome, Failure> {
+    fn remote(&self, machine: &mut Machine, placing: &Placing, src: &str) -> Result<Outcome, Failure> {
         let source = machine.path(src);
         let Some(stat) = machine.stat(&source, true)? else {
             return Err(Failure::new(format!("Source {src} not found")));
@@ -233,7 +233,8 @@ impl Placing {
             path = machine.resolve(&path);
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
-        if !machine.is_dir(parent) && !(folder && machine.checking()) {
+        let will_be_made = folder && machine.checking();
+        if !(will_be_made || machine.is_dir(parent)) {
             return Err(Failure::new(format!("Destination directory {} does not exist", parent.display())));
         }
         Ok(path)

@@ -194,7 +194,7 @@ impl Edit {
     /// As [`Machine::write_with`].
     pub(super) fn save(&self, machine: &mut Machine, path: &Path, bytes: Vec<u8>) -> Result<Written, Failure> {
         let path = machine.resolve(path);
-        let folder = path.parent().map(Path::to_owned).unwrap_or_else(|| PathBuf::from("/"));
+        let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
         if self.create && !machine.is_dir(&folder) {
             machine.make_dir(&folder, &Attributes::default())?;
         }

@@ -5,6 +5,7 @@
 //! - file: {path: /srv/shop/current, src: /srv/shop/releases/7, state: link}
 //! ```
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -262,7 +263,6 @@ impl File {
         let Some(source) = machine.stat(&src, false)? else {
             return Err(Failure::new(format!("src does not exist: {}", src.display())));
         };
-        use std::os::unix::fs::MetadataExt;
         let identity = |stat: &Stat| (stat.meta.dev(), stat.meta.ino());
         let same = found.is_some_and(|found| identity(found) == identity(&source));
         match found.map_or("absent", Stat::state) {

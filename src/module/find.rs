@@ -5,7 +5,7 @@
 //!   register: old
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fancy_regex::Regex;
@@ -120,7 +120,7 @@ impl Module for Find {
                     if self.recurse && self.depth.is_none_or(|limit| depth < limit) && self.enters(machine, &path, &stat) {
                         waiting.push((path.clone(), depth + 1));
                     }
-                    if self.limit.is_none_or(|limit| (files.len() as i64) < limit) && self.takes(machine, &sieve, &path, &stat)? {
+                    if self.limit.is_none_or(|limit| usize::try_from(limit).is_ok_and(|limit| files.len() < limit)) && self.takes(machine, &sieve, &path, &stat)? {
                         files.push(self.describe(machine, &path, &stat)?);
                     }
                 }
@@ -136,9 +136,12 @@ impl Module for Find {
 impl Find {
     fn sieve(&self) -> Result<Sieve, Failure> {
         let compile = |name: &str, patterns: &[String]| -> Result<Vec<Name>, Failure> {
-            let compiled = patterns.iter().map(|pattern| match self.use_regex {
-                true => edit::pattern(name, &format!("^(?:{pattern})"), false).map(Name::Regex),
-                false => Ok(Name::Glob(pattern.clone())),
+            let compiled = patterns.iter().map(|pattern| {
+                if self.use_regex {
+                    edit::pattern(name, &format!("^(?:{pattern})"), false).map(Name::Regex)
+                } else {
+                    Ok(Name::Glob(pattern.clone()))
+                }
             });
             compiled.collect()
         };
@@ -211,7 +214,7 @@ impl Find {
         if age >= 0 { old >= age } else { old <= -age }
     }
 
-    fn describe(&self, machine: &Machine, path: &PathBuf, stat: &Stat) -> Result<Map, Failure> {
+    fn describe(&self, machine: &Machine, path: &Path, stat: &Stat) -> Result<Map, Failure> {
         let mut facts: Map = [("path".to_owned(), path.display().to_string().into())].into_iter().collect();
         facts.extend(numbers(stat).into_iter().filter(|(name, _)| !matches!(name.as_str(), "block_size" | "blocks" | "device_type")));
         if self.get_checksum && stat.is_file() {

@@ -132,7 +132,7 @@ impl IniFile {
             (Some(option), State::Absent, Some((start, end))) => {
                 let doomed = |line: &str| {
                     let value = value_of(line, option);
-                    value.is_some_and(|value| self.exclusive || self.wanted().iter().any(|wanted| *wanted == value))
+                    value.is_some_and(|value| self.exclusive || self.wanted().contains(&value))
                 };
                 let mut number = 0;
                 lines.retain(|line| {
@@ -181,17 +181,13 @@ impl IniFile {
         let fresh = self.fresh(option, &[]);
         let Some(first) = active.first().copied() else {
             let commented = (start..end).find(|at| self.modify_inactive_option && lines.get(*at).is_some_and(|line| commented(line, option)));
-            return match commented {
-                Some(at) => {
-                    lines.splice(at..=at, fresh);
-                    (lines.concat(), "option changed")
-                }
-                None => {
-                    let at = insertion(&lines, start, end);
-                    lines.splice(at..at, fresh);
-                    (lines.concat(), "option added")
-                }
-            };
+            if let Some(at) = commented {
+                lines.splice(at..=at, fresh);
+                return (lines.concat(), "option changed");
+            }
+            let at = insertion(&lines, start, end);
+            lines.splice(at..at, fresh);
+            return (lines.concat(), "option added");
         };
         for at in active.iter().rev() {
             lines.remove(*at);

@@ -4,6 +4,8 @@
 //! - lineinfile: {path: /etc/ssh/sshd_config, regexp: "^#?PermitRootLogin", line: PermitRootLogin no}
 //! ```
 
+use std::path::Path;
+
 use fancy_regex::Regex;
 
 use super::edit::{self, Edit, bare, expand, found};
@@ -107,19 +109,17 @@ impl Module for LineInFile {
             if self.state == State::Absent {
                 return Ok(machine.outcome().with("msg", "file not present"));
             }
-            return self.save(machine, &edit, &path, (vec![self.terminated("")?], "line added"), |text| text.as_bytes().to_vec());
+            return save(machine, &edit, &path, (vec![self.terminated("")?], "line added"), |text| text.as_bytes().to_vec());
         };
         let lines = edit::lines(&text.text);
         if self.state == State::Absent {
             return self.absent(machine, &edit, &path, &lines, |joined| text.bytes_of(joined));
         }
-        match self.present(&lines)? {
-            Some(changed) => self.save(machine, &edit, &path, changed, |joined| text.bytes_of(joined)),
-            None => {
-                let msg = edit.dress(machine, &path, "")?;
-                Ok(machine.outcome().with("msg", msg).with("backup", ""))
-            }
+        if let Some(changed) = self.present(&lines)? {
+            return save(machine, &edit, &path, changed, |joined| text.bytes_of(joined));
         }
+        let msg = edit.dress(machine, &path, "")?;
+        Ok(machine.outcome().with("msg", msg).with("backup", ""))
     }
 }
 
@@ -219,24 +219,11 @@ impl LineInFile {
         Ok(place)
     }
 
-    fn save(
-        &self,
-        machine: &mut Machine,
-        edit: &Edit,
-        path: &std::path::Path,
-        (lines, msg): (Vec<String>, &str),
-        bytes: impl Fn(&str) -> Vec<u8>,
-    ) -> Result<Outcome, Failure> {
-        let written = edit.save(machine, path, bytes(&lines.concat()))?;
-        let backup = written.backup.map(|backup| backup.display().to_string()).unwrap_or_default();
-        Ok(machine.outcome().with("msg", msg).with("backup", backup))
-    }
-
     fn absent(
         &self,
         machine: &mut Machine,
         edit: &Edit,
-        path: &std::path::Path,
+        path: &Path,
         lines: &[String],
         bytes: impl Fn(&str) -> Vec<u8>,
     ) -> Result<Outcome, Failure> {
@@ -255,8 +242,22 @@ impl LineInFile {
             let msg = edit.dress(machine, path, "")?;
             machine.outcome().with("msg", msg).with("backup", "")
         } else {
-            self.save(machine, edit, path, (kept, &format!("{removed} line(s) removed")), bytes)?
+            save(machine, edit, path, (kept, &format!("{removed} line(s) removed")), bytes)?
         };
         Ok(outcome.with("found", removed))
     }
 }
+
+/// Writes the lines and says what was done.
+fn save(
+    machine: &mut Machine,
+    edit: &Edit,
+    path: &Path,
+    (lines, msg): (Vec<String>, &str),
+    bytes: impl Fn(&str) -> Vec<u8>,
+) -> Result<Outcome, Failure> {
+    let written = edit.save(machine, path, bytes(&lines.concat()))?;
+    let backup = written.backup.map(|backup| backup.display().to_string()).unwrap_or_default();
+    Ok(machine.outcome().with("msg", msg).with("backup", backup))
+}
+

@@ -304,7 +304,7 @@ macro_rules! params {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
-        #[allow(dead_code, unreachable_pub, clippy::struct_excessive_bools, clippy::allow_attributes, reason = "parameters of a private module")]
+        #[allow(dead_code, unreachable_pub, clippy::struct_excessive_bools, clippy::struct_field_names, clippy::allow_attributes, reason = "parameters of a private module")]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $ty ),*
         }

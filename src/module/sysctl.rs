@@ -47,7 +47,7 @@ impl Module for Sysctl {
         let old = text.as_ref().map(|text| text.text.as_str()).unwrap_or_default();
         let new = self.edited(old, &name);
         // The kernel is undone last, when the file is back: so it is announced first.
-        let kernel = self.kernel(machine, &name, new != old)?;
+        let kernel = self.kernel(machine, &name)?;
         if new != old {
             let bytes = text.as_ref().map_or_else(|| new.clone().into_bytes(), |text| text.bytes_of(&new));
             edit.save(machine, &path, bytes)?;
@@ -70,11 +70,11 @@ impl Sysctl {
     }
 
     /// The command that sets the running kernel, if that is asked for and needed.
-    fn kernel(&self, machine: &Machine, name: &str, file_changes: bool) -> Result<Option<Command>, Failure> {
+    fn kernel(&self, machine: &Machine, name: &str) -> Result<Option<Command>, Failure> {
         let Some(value) = self.value.as_deref().filter(|_| self.state == State::Present && self.sysctl_set) else { return Ok(None) };
         let done = machine.query(&self.tool().args(["-n", name]))?;
         let same = done.succeeded() && words(&done.stdout_text()) == words(value);
-        Ok((!same || file_changes && !self.reload && !same).then(|| self.tool().arg("-w").arg(format!("{name}={value}"))))
+        Ok((!same).then(|| self.tool().arg("-w").arg(format!("{name}={value}"))))
     }
 
     fn act(&self, machine: &mut Machine, command: &Command, name: &str) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use rappel::agent::{Host, serve_on};
 use rappel::machine::Journal;
 use rappel::wire::{
-    self, Begin, Call, Failure, Map, Outcome, Reply, Request, TransactionRecord, TransactionReply, TransactionStep, UndoReport, Value,
+    self, Begin, Call, Failure, Outcome, Reply, Request, TransactionRecord, TransactionReply, TransactionStep, UndoReport, Value,
 };
 
 pub struct Agent {
@@ -110,9 +110,4 @@ impl Drop for Agent {
 /// Parameters from JSON.
 pub fn params(json: serde_json::Value) -> Value {
     serde_json::from_value(json).unwrap()
-}
-
-/// An empty mapping, for calls without parameters.
-pub fn nothing() -> Value {
-    Value::Map(Map::new())
 }

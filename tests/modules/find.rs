@@ -102,13 +102,13 @@ fn temporary_files_are_private_and_undone() {
     let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut agent = Agent::start(journal.path());
     agent.begin("t");
-    for (state, mode) in [("file", "0600"), ("directory", "0700")] {
-        let mut make = call("tempfile", params(json!({"state": state, "path": root.path(), "suffix": ".x"})));
-        make.transaction = Some(("t".into(), 1));
-        let made = agent.run(make).unwrap();
+    for (kind, mode) in [("file", "0600"), ("directory", "0700")] {
+        let mut request = call("tempfile", params(json!({"state": kind, "path": root.path(), "suffix": "-x"})));
+        request.transaction = Some(("t".into(), 1));
+        let made = agent.run(request).unwrap();
         let path = made.data["path"].to_text();
-        assert!(path.contains("/ansible.") && path.ends_with(".x"), "{path}");
-        assert_eq!((&made.data["mode"], &made.data["state"]), (&mode.into(), &state.into()));
+        assert!(path.contains("/ansible.") && path.ends_with("-x"), "{path}");
+        assert_eq!((&made.data["mode"], &made.data["state"]), (&mode.into(), &kind.into()));
     }
     assert_eq!(agent.abort("t").undone, 2);
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);

@@ -319,9 +319,10 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> P
     }
 }
 
-/// The home directory of the user this process runs as.
+/// The home directory of the user this process runs as: `$HOME` first, as everywhere.
 pub(crate) fn own_home() -> Option<PathBuf> {
-    User::numbered(rustix::process::geteuid().as_raw()).map(|user| user.home)
+    let given = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    given.or_else(|| User::numbered(rustix::process::geteuid().as_raw()).map(|user| user.home))
 }
 
 fn expand_variables(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {

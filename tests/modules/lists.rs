@@ -119,6 +119,33 @@ fn pieces() {
 }
 
 #[test]
+fn kernel_parameters() {
+    let case = |name, params, before, after: Option<&str>| Case {
+        name,
+        module: "sysctl",
+        params,
+        before: file(before),
+        after: after.map(file),
+        ..Case::default()
+    };
+    prove(&[
+        case(
+            "writes the file",
+            json!({"name": "vm.swappiness", "value": "10", "sysctl_file": "ROOT/f", "reload": false}),
+            "# vm.swappiness = 1\n",
+            Some("# vm.swappiness = 1\nvm.swappiness=10\n"),
+        ),
+        case("is there already", json!({"name": "a.b", "value": "1 2", "sysctl_file": "ROOT/f", "reload": false}), "a.b = 1\t2\n", None),
+        case(
+            "removes",
+            json!({"name": "a.b", "state": "absent", "sysctl_file": "ROOT/f", "reload": false}),
+            "a.b=1\nc.d=2\n",
+            Some("c.d=2\n"),
+        ),
+    ]);
+}
+
+#[test]
 fn host_keys() {
     const LINE: &str = "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGF1ZGl0b3J5IGtleSBmb3IgdGVzdHMgb25seSEhIQ==";
     let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

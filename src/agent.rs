@@ -47,9 +47,9 @@ impl Default for Host {
 /// Runs the program `rappel-agent`: the agent itself until its input ends, or what it starts beside itself.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // The executable of this process, whatever has become of its file; `rappel agent` is this program too.
+    // The executable of this process, whatever has become of its file; `rappel __agent` is this program too.
     let mut program = vec![OsString::from("/proc/self/exe")];
-    if arguments.first().is_some_and(|first| first == "agent") {
+    if arguments.first().is_some_and(|first| first == "__agent") {
         program.push(arguments.remove(0));
     }
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();

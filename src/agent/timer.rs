@@ -4,7 +4,7 @@
 //! the next agent that looks at the journal then undoes what expired.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -16,6 +16,8 @@ use crate::machine::{Cause, State, Transaction};
 use crate::wire::Failure;
 
 const TICK: Duration = Duration::from_millis(250);
+/// How long a timer may take to start, on the slowest of hosts.
+const START: Duration = Duration::from_secs(10);
 
 /// Starts the timer of the transaction in `folder`: as a process when this program knows how to start itself, else as a thread.
 ///
@@ -30,9 +32,29 @@ pub(super) fn arm(folder: &Path, program: Option<&[OsString]>) -> io::Result<()>
     let mut command = Command::new(program);
     command.args(arguments).arg("--timer").arg(folder).current_dir("/");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    // A transaction without its timer would stay open for ever, so it only begins when the timer watches.
+    let started = Instant::now();
+    while !watched(folder)? {
+        if let Some(status) = child.try_wait()? {
+            return Err(io::Error::other(format!("it ended at once: {status}")));
+        }
+        if started.elapsed() > START {
+            return Err(io::Error::other(format!("it did not start within {} s", START.as_secs())));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
     // Waited for, so that it does not stay a zombie when it ends before the agent.
     thread::spawn(move || child.wait());
     Ok(())
+}
+
+/// Whether somebody holds the lock of the timer.
+fn watched(folder: &Path) -> io::Result<bool> {
+    match File::open(folder.join("timer")) {
+        Ok(lock) => Ok(lock.try_lock().is_err()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Watches the transaction in `folder` until it is no longer open, and undoes it when the controller falls silent.
@@ -42,7 +64,14 @@ pub(super) fn arm(folder: &Path, program: Option<&[OsString]>) -> io::Result<()>
 pub(super) fn watch(folder: &Path) -> Result<(), Failure> {
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("timer"));
     let lock = lock.map_err(|error| Failure::new(format!("cannot start the timer in {}: {error}", folder.display())))?;
-    if lock.try_lock().is_err() {
+    // Whoever only looks whether there is a timer holds the lock for a moment.
+    let free = (0..50).any(|_| {
+        lock.try_lock().is_ok() || {
+            thread::sleep(Duration::from_millis(2));
+            false
+        }
+    });
+    if !free {
         return Ok(()); // there is one already
     }
     let limit = {

@@ -51,6 +51,8 @@ impl Invocation {
         if let Some(done) = self.settled(machine)? {
             return Ok(done);
         }
+        // Without its arguments, which may hold a secret.
+        machine.cannot_undo(format!("`{}`", self.command.program()))?;
         let (ran, times) = Ran::time(|| machine.run(&self.command));
         match ran {
             Ok(completed) => self.judge(&completed, &times, machine),

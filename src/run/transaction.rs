@@ -234,7 +234,9 @@ impl Batch {
         }
         let decider = agents.iter().position(|agent| agent.host == open.coordinator()).or((!agents.is_empty()).then_some(0));
         if let Some(link) = decider.and_then(|index| links.get(index)) {
-            step(link, TransactionStep::Decide { id: open.id.clone() }).await.map_err(|reason| format!("the decision could not be written: {reason}"))?;
+            step(link, TransactionStep::Decide { id: open.id.clone() })
+                .await
+                .map_err(|reason| format!("the decision could not be written: {reason}"))?;
         }
         // From here on it is committed, whatever happens: who does not hear it now hears it from `recover`.
         let done = join_all(links.iter().map(|link| step(link, TransactionStep::Commit { id: open.id.clone() }))).await;
@@ -251,7 +253,11 @@ impl Batch {
         let undone = join_all(agents.iter().map(|agent| self.undo(open, agent))).await;
         for host in &open.hosts {
             let mut report = UndoReport::default();
-            let mut verdict = if self.cursors.get(host).is_some_and(|cursor| cursor.state() == State::Unreachable) { Verdict::Unknown } else { Verdict::Untouched };
+            let mut verdict = if self.cursors.get(host).is_some_and(|cursor| cursor.state() == State::Unreachable) {
+                Verdict::Unknown
+            } else {
+                Verdict::Untouched
+            };
             for (_, undone) in agents.iter().zip(&undone).filter(|(agent, _)| agent.host == *host) {
                 let own = match undone {
                     Ok(own) => {

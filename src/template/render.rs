@@ -453,13 +453,7 @@ impl Object for Closure {
     fn call(&self, eval: &Eval<'_>, args: Args) -> Result<Value> {
         let session: &Session<'_> = eval.session;
         session.deeper()?;
-        let inner = Eval {
-            session,
-            scope: &self.scope,
-            template: &self.template,
-            frame: Frame::inside(&self.frame),
-            blocks: None,
-        };
+        let inner = Eval { session, scope: &self.scope, template: &self.template, frame: Frame::inside(&self.frame), blocks: None };
         let mut output = Output::new(self.template.native);
         let result = self.bind(&inner, args).and_then(|()| inner.block(&self.definition.body, &mut output));
         session.leave();

@@ -46,6 +46,18 @@ fn what_somebody_else_changed_is_left_and_ours_is_kept_beside() {
 }
 
 #[test]
+fn what_cannot_be_undone_is_named() {
+    let journal = tempfile::tempdir().unwrap();
+    let mut agent = Agent::start(journal.path());
+    agent.begin("t");
+    let mut run = call("command", params(json!({"argv": ["true", "--password=secret"]})));
+    run.transaction = Some((id(), 1));
+    agent.run(run).unwrap();
+    let report = agent.abort("t");
+    assert_eq!((report.undone, report.impossible), (0, vec!["`true`".to_owned()]));
+}
+
+#[test]
 fn steps_may_be_repeated_and_have_an_order() {
     let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = root.path().join("f");

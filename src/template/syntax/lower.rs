@@ -5,9 +5,7 @@ use std::sync::Arc;
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
-use super::{
-    Arguments, Block, Comparison, Expression, For, Kind, Macro, NamedBlock, Operator, Range, Statement, Target,
-};
+use super::{Arguments, Block, Comparison, Expression, For, Kind, Macro, NamedBlock, Operator, Range, Statement, Target};
 use crate::template::Value;
 use crate::template::error::Error;
 
@@ -97,9 +95,7 @@ impl Lowering<'_> {
                 Statement::FromImport { from: code.expression(&import.expr)?, names: import.names.iter().map(pair).collect::<Result<_>>()? }
             }
             ast::Stmt::Extends(extends) => Statement::Extends(code.expression(&extends.name)?),
-            ast::Stmt::Block(block) => {
-                Statement::Block(Arc::new(NamedBlock { name: block.name.into(), body: self.block(&block.body)? }))
-            }
+            ast::Stmt::Block(block) => Statement::Block(Arc::new(NamedBlock { name: block.name.into(), body: self.block(&block.body)? })),
             ast::Stmt::Continue(_) => Statement::Continue,
             ast::Stmt::Break(_) => Statement::Break,
             ast::Stmt::Template(_) | ast::Stmt::AutoEscape(_) => return Err(Error::syntax("a template inside a template")),
@@ -127,9 +123,8 @@ impl Lowering<'_> {
 
     fn target(&self, target: &ast::Expr<'_>) -> Result<Target> {
         let at = self.range(target.span());
-        let several = |targets: &[ast::Expr<'_>]| {
-            Ok(Target::Tuple(targets.iter().map(|target| self.target(target)).collect::<Result<_>>()?, at))
-        };
+        let several =
+            |targets: &[ast::Expr<'_>]| Ok(Target::Tuple(targets.iter().map(|target| self.target(target)).collect::<Result<_>>()?, at));
         match target {
             ast::Expr::Var(name) => Ok(Target::Name(name.id.into())),
             ast::Expr::List(list) => several(&list.items),

@@ -4,10 +4,12 @@
 //! before and after for the diff, and writes its undo to the journal before it acts. An effect returns whether it changed
 //! something; in check mode it says what it would have done, and later looks in the same call still see the old state.
 
+pub mod address;
 mod attributes;
 pub mod clock;
 mod command;
 mod content;
+pub mod http;
 mod image;
 mod intent;
 mod journal;

@@ -145,6 +145,7 @@ modules! {
     copy::Copy as "copy",
     file::File as "file",
     find::Find as "find",
+    get_url::GetUrl as "get_url",
     ini_file::IniFile as "ini_file",
     known_hosts::KnownHosts as "known_hosts",
     ledger::Ledger as "ledger",
@@ -163,6 +164,8 @@ modules! {
     tempfile::TempFile as "tempfile",
     template::Template as "template",
     unarchive::Unarchive as "unarchive",
+    uri::Uri as "uri",
+    wait_for::WaitFor as "wait_for",
 }
 
 /// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).

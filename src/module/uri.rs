@@ -1,0 +1,264 @@
+//! Asks a web service.
+//!
+//! ```yaml
+//! - uri: {url: "http://localhost:8080/actuator/health", return_content: true, status_code: [200]}
+//!   register: health
+//!   until: health.json.status == "UP"
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::prelude::*;
+use crate::choice;
+use crate::machine::WriteOptions;
+use crate::machine::http::{Answer, Exchange};
+
+choice! {
+    pub enum BodyFormat {
+        Raw = "raw",
+        Json = "json",
+        Form = "form-urlencoded",
+    }
+}
+
+choice! {
+    pub enum Follow {
+        All = "all",
+        Safe = "safe",
+        Urllib2 = "urllib2",
+        None = "none",
+        Yes = "yes",
+        No = "no",
+    }
+}
+
+params! {
+    pub struct Uri {
+        /// Where to.
+        url: String,
+        /// The method.
+        method: String = "GET",
+        /// What is sent.
+        body: Option<Value>,
+        /// How a body that is no text is written.
+        body_format: BodyFormat = BodyFormat::Raw,
+        /// A file of the host to send.
+        src: Option<PathText>,
+        /// Headers.
+        headers: Option<Map>,
+        /// Answers that count as success.
+        status_code: Vec<i64> = [200],
+        /// Put the answer's text into the result.
+        return_content: bool = false,
+        /// Write the answer to this file or directory.
+        dest: Option<PathText>,
+        /// Do nothing when this file exists.
+        creates: Option<PathText>,
+        /// Do nothing when this file does not exist.
+        removes: Option<PathText>,
+        /// Which redirects are followed.
+        follow_redirects: Follow = Follow::Safe,
+        /// Seconds for everything together.
+        timeout: i64 = 30,
+        /// Check certificates.
+        validate_certs: bool = true,
+        /// Certificates to trust instead of the system's.
+        ca_path: Option<PathText>,
+        /// User for basic authentication.
+        url_username | user: Option<String>,
+        /// Password for basic authentication.
+        url_password | password: Option<String>,
+        /// Send user and password at once instead of when asked.
+        force_basic_auth: bool = false,
+        /// What we call ourselves.
+        http_agent: String = "ansible-httpget",
+        /// Use the proxies of the environment.
+        use_proxy: bool = true,
+        /// Ask caches for a fresh answer.
+        force: bool = false,
+        /// Permissions of `dest`.
+        mode: Option<ModeText>,
+        /// Owner of `dest`.
+        owner: Option<String>,
+        /// Group of `dest`.
+        group: Option<String>,
+    }
+}
+
+impl Module for Uri {
+    const REVERSIBLE: Reversible = Reversible::BestEffort;
+    const CHECK_MODE: bool = false;
+
+    fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+        if let Some(reason) = self.skipped(machine) {
+            return Ok(machine.outcome().with("stdout", reason.as_str()).with("msg", reason));
+        }
+        let begun = Instant::now();
+        let exchange = self.exchange(machine)?;
+        let answer = exchange.send();
+        let elapsed = begun.elapsed().as_secs();
+        let answer = answer.map_err(|error| {
+            let msg = format!("Status code was -1 and not {}: Request failed: {error}", Value::from(self.status_code.clone()).repr());
+            Failure::new(msg).with("status", -1).with("url", self.url.as_str()).with("redirected", false).with("elapsed", elapsed)
+        })?;
+        self.report(machine, &answer, elapsed)
+    }
+}
+
+impl Uri {
+    fn skipped(&self, machine: &Machine) -> Option<String> {
+        if let Some(creates) = self.creates.as_ref().filter(|path| machine.exists(&machine.path(&path.0))) {
+            return Some(format!("skipped, since '{}' exists", creates.0));
+        }
+        let removes = self.removes.as_ref().filter(|path| !machine.exists(&machine.path(&path.0)))?;
+        Some(format!("skipped, since '{}' does not exist", removes.0))
+    }
+
+    fn exchange(&self, machine: &Machine) -> Result<Exchange, Failure> {
+        let mut headers: Vec<(String, String)> = vec![("User-Agent".to_owned(), self.http_agent.clone())];
+        let (body, kind) = self.body(machine)?;
+        if let Some(kind) = kind {
+            headers.push(("Content-Type".to_owned(), kind.to_owned()));
+        }
+        if self.force {
+            headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
+        }
+        if let Some(user) = &self.url_username {
+            headers.push(("Authorization".to_owned(), basic(user, self.url_password.as_deref().unwrap_or_default())));
+        }
+        for (name, value) in self.headers.iter().flatten() {
+            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            headers.push((name.clone(), value.to_text()));
+        }
+        let method = self.method.to_uppercase();
+        let redirects = match self.follow_redirects {
+            Follow::All | Follow::Yes | Follow::Urllib2 => 10,
+            Follow::Safe if method == "GET" || method == "HEAD" => 10,
+            Follow::Safe | Follow::None | Follow::No => 0,
+        };
+        Ok(Exchange {
+            method,
+            headers,
+            body,
+            redirects,
+            timeout: Duration::from_secs(self.timeout.max(1).unsigned_abs()),
+            validate: self.validate_certs,
+            ca_path: self.ca_path.as_ref().map(|path| machine.path(&path.0)),
+            proxy: self.use_proxy,
+            ..Exchange::get(self.url.as_str())
+        })
+    }
+
+    fn body(&self, machine: &Machine) -> Result<(Vec<u8>, Option<&'static str>), Failure> {
+        if let Some(src) = &self.src {
+            return Ok((machine.read(&machine.path(&src.0))?, None));
+        }
+        let Some(body) = &self.body else { return Ok((Vec::new(), None)) };
+        let text = |value: &Value| value.to_text().into_bytes();
+        Ok(match (self.body_format, body) {
+            (BodyFormat::Json, Value::Str(text)) => (text.clone().into_bytes(), Some("application/json")),
+            (BodyFormat::Json, other) => {
+                let json = serde_json::to_vec(other).map_err(|error| Failure::new(format!("`body` cannot be written as JSON: {error}")))?;
+                (json, Some("application/json"))
+            }
+            (BodyFormat::Form, Value::Map(map)) => (form(map).into_bytes(), Some("application/x-www-form-urlencoded")),
+            (BodyFormat::Form, other) => (text(other), Some("application/x-www-form-urlencoded")),
+            (BodyFormat::Raw, Value::Map(_) | Value::List(_)) => {
+                (serde_json::to_vec(body).map_err(|error| Failure::new(format!("`body` cannot be written: {error}")))?, None)
+            }
+            (BodyFormat::Raw, other) => (text(other), None),
+        })
+    }
+
+    fn report(&self, machine: &mut Machine, answer: &Answer, elapsed: u64) -> Result<Outcome, Failure> {
+        let mut data = Map::new();
+        for (name, value) in &answer.headers {
+            data.insert(name.replace('-', "_"), value.as_str().into());
+        }
+        data.insert("status".to_owned(), i64::from(answer.status).into());
+        data.insert("url".to_owned(), answer.url.as_str().into());
+        data.insert("redirected".to_owned(), (answer.url.trim_end_matches('/') != self.url.trim_end_matches('/')).into());
+        data.insert("elapsed".to_owned(), elapsed.into());
+        data.insert("cookies".to_owned(), Map::new().into());
+        data.insert("cookies_string".to_owned(), "".into());
+        let length = answer.body.len();
+        data.insert("msg".to_owned(), format!("{} ({length} bytes)", if answer.reason.is_empty() { "Unknown" } else { &answer.reason }).into());
+        let content = String::from_utf8_lossy(&answer.body).into_owned();
+        let json = answer.header("content-type").is_some_and(|kind| kind.contains("json"));
+        if let (true, Ok(value)) = (json, serde_json::from_str::<Value>(&content)) {
+            data.insert("json".to_owned(), value);
+        }
+        let good = self.status_code.contains(&i64::from(answer.status));
+        if self.return_content || !good {
+            data.insert("content".to_owned(), content.into());
+        }
+        if !good {
+            let wanted = Value::from(self.status_code.clone()).repr();
+            let msg = format!("Status code was {} and not {wanted}: HTTP Error {}: {}", answer.status, answer.status, answer.reason);
+            return Err(Failure { msg, data, ..Failure::default() });
+        }
+        if let Some(dest) = &self.dest {
+            let path = self.write(machine, &dest.0, answer)?;
+            data.insert("path".to_owned(), path.into());
+        }
+        let mut outcome = machine.outcome();
+        outcome.data = data;
+        Ok(outcome)
+    }
+
+    fn write(&self, machine: &mut Machine, dest: &str, answer: &Answer) -> Result<String, Failure> {
+        let mut path = machine.path(dest);
+        if machine.is_dir(&path) {
+            path = path.join(answer.url.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html"));
+        }
+        let attributes =
+            Attributes { mode: self.mode.as_ref().map(|mode| mode.0.clone()), owner: self.owner.clone(), group: self.group.clone(), ..Attributes::default() };
+        machine.write_with(&path, &answer.body.clone().into(), &WriteOptions { attributes, ..WriteOptions::default() })?;
+        Ok(path.display().to_string())
+    }
+}
+
+/// `user:password` as an `Authorization` header.
+pub(super) fn basic(user: &str, password: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::from("Basic ");
+    for chunk in format!("{user}:{password}").as_bytes().chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let letter = ALPHABET.get((word >> (18 - 6 * place) & 63) as usize).copied().unwrap_or(b'=');
+            out.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    out
+}
+
+fn form(map: &Map) -> String {
+    let encode = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+                b' ' => "+".to_owned(),
+                other => format!("%{other:02X}"),
+            })
+            .collect()
+    };
+    let pairs = map.iter().flat_map(|(name, value)| match value {
+        Value::List(items) => items.iter().map(|item| (name, item.to_text())).collect::<Vec<_>>(),
+        other => vec![(name, other.to_text())],
+    });
+    pairs.map(|(name, value)| format!("{}={}", encode(name), encode(&value))).collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_and_forms_are_encoded_as_the_web_wants_them() {
+        assert_eq!(basic("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(basic("a", "b"), "Basic YTpi");
+        let map: Map = [("a b".to_owned(), Value::from("c&d")), ("e".to_owned(), Value::from(vec!["1", "2"]))].into_iter().collect();
+        assert_eq!(form(&map), "a+b=c%26d&e=1&e=2");
+    }
+}

@@ -54,7 +54,7 @@ impl Fleet {
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rappel"));
     command.args(arguments).current_dir(folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", folder).env("USER", "alice");
+    command.env("HOME", folder).env("USER", "alice").env("RAPPEL_STATE_DIR", folder.join("state"));
     command
 }
 

@@ -205,7 +205,11 @@ impl Guest {
         let home = &self.shared.home;
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(std::ffi::OsStr::from_bytes(command));
-        shell.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
+        shell
+            .env_clear()
+            .env("HOME", home)
+            .env("RAPPEL_STATE_DIR", home.join(".local/state/rappel"))
+            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         shell.env("USER", "lab").env("LOGNAME", "lab").env("SHELL", "/bin/sh").env("LAB_HOST", &self.shared.name);
         shell.current_dir(home).process_group(0).kill_on_drop(true);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -116,9 +116,13 @@ impl State {
 }
 
 impl Journal {
-    /// The journal of the user this process runs as: `/var/lib/rappel` for root, else under the user's state directory.
+    /// The journal of the user this process runs as: `$RAPPEL_STATE_DIR`, else `/var/lib/rappel` for root, else under the
+    /// user's state directory.
     pub fn of_this_user() -> Self {
-        let folder = if rustix::process::geteuid().is_root() {
+        let given = std::env::var_os("RAPPEL_STATE_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder = if let Some(given) = given {
+            given
+        } else if rustix::process::geteuid().is_root() {
             PathBuf::from("/var/lib/rappel")
         } else {
             let state = std::env::var_os("XDG_STATE_HOME").filter(|state| !state.is_empty()).map(PathBuf::from);

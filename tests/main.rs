@@ -2,6 +2,7 @@
 
 mod bad;
 mod modules;
+mod output;
 mod reference;
 mod ssh;
 mod support;

@@ -241,6 +241,12 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
+    /// Whether it includes tasks while the play runs.
+    pub fn is_include(&self) -> bool {
+        let short = self.module.strip_prefix("ansible.builtin.").unwrap_or(&self.module);
+        matches!(short, "include_tasks" | "include_role")
+    }
+
     /// The name without the role, unless the task has no other.
     pub fn short_name(&self) -> &str {
         let prefix = self.role.as_deref().and_then(|role| self.name.strip_prefix(role)?.strip_prefix(" : "));

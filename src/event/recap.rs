@@ -4,6 +4,7 @@
 //! was); one that is rescued counts as `rescued` alone; one that stays counts as `failed` alone. The items of a loop do not
 //! count, a task that runs elsewhere counts for the host whose task it is, `run_once` for the host it ran for.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use indexmap::IndexMap;
@@ -106,6 +107,8 @@ pub struct HostRecap {
 pub struct Recap {
     hosts: IndexMap<String, HostRecap>,
     verdicts: IndexMap<String, Verdict>,
+    /// Tasks that include others: what counts of them is every file or role that is included, not their own result.
+    includes: HashSet<u64>,
     aborted: bool,
 }
 
@@ -113,6 +116,11 @@ impl Recap {
     /// Takes one more event into account.
     pub fn apply(&mut self, event: &Event) {
         match &event.kind {
+            EventKind::TaskStarted(task) if task.is_include() => {
+                self.includes.insert(task.id);
+            }
+            EventKind::Included { hosts, .. } => hosts.iter().for_each(|host| self.hosts.entry(host.clone()).or_default().ok += 1),
+            EventKind::TaskFinished(result) if result.status == Status::Ok && self.includes.contains(&result.task) => {}
             EventKind::TaskFinished(result) => self.count(result),
             EventKind::HostVerdict { host, verdict, .. } => {
                 self.verdicts.insert(host.clone(), *verdict);

@@ -8,7 +8,15 @@ use crate::wire::Diff;
 /// The differences of one task, one after the other; empty where nothing differs.
 pub(super) fn unified(diffs: &[Diff], paint: Paint) -> String {
     let text: String = diffs.iter().map(one).collect();
-    text.split_inclusive('\n').map(|line| colored(line, paint)).collect()
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match lines.last_mut() {
+            // It belongs to the line before, and so does its colour.
+            Some(last) if line.starts_with('\\') => last.push_str(line),
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.iter().map(|line| colored(line, paint)).collect()
 }
 
 fn one(diff: &Diff) -> String {

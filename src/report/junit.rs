@@ -122,7 +122,8 @@ impl Case {
 }
 
 fn fault(out: &mut dyn Write, kind: &str, message: &str, detail: &str) -> io::Result<()> {
-    writeln!(out, ">\n      <{kind} message=\"{}\">{}</{kind}>\n    </testcase>", escaped(message), escaped(detail))
+    let (message, detail) = (escaped(message), escaped(detail).replace("&#10;", "\n"));
+    writeln!(out, ">\n      <{kind} message=\"{message}\">{detail}</{kind}>\n    </testcase>")
 }
 
 fn totals<'a>(cases: impl Iterator<Item = &'a Case>) -> String {

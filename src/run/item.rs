@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Effect;
-use super::action::{ActionCall, Answer};
+use super::action::{self, ActionCall, Answer};
 use super::task::TaskRun;
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
@@ -329,7 +329,8 @@ impl Item<'_> {
                 out.diff = outcome.diff;
                 out.warnings = outcome.warnings;
             }
-            Err(Trouble::Failed(failure, diagnostic)) => {
+            Err(Trouble::Failed(mut failure, diagnostic)) => {
+                out.verbose_always = failure.data.shift_remove(action::VERBOSE_ALWAYS).is_some_and(|shown| shown == true.into());
                 out.raw = failure.data;
                 out.raw.insert("changed".to_owned(), failure.changed.into());
                 out.raw.insert("failed".to_owned(), true.into());

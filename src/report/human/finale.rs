@@ -111,17 +111,12 @@ impl Finale {
         }
         look.banner("HEALTH", to.out)?;
         for check in &self.checks {
-            let (color, word) = match check.status {
-                CheckStatus::Passed => (Color::Ok, "passed"),
-                CheckStatus::Warned => (Color::Changed, "warned"),
-                CheckStatus::Failed => (Color::Error, "failed"),
-                CheckStatus::Skipped => (Color::Skip, "skipped"),
-            };
+            let (color, word) = check_word(check.status);
             let place = check.host.as_deref().unwrap_or("controller");
             let line = format!("{place:<26} : {word:<8} {} ({:.1}s) {}", check.name, check.took.as_secs_f64(), check.detail);
             writeln!(to.out, "{}", look.paint.text(color, line.trim_end()))?;
         }
-        writeln!(to.out)
+        Ok(())
     }
 }
 
@@ -141,8 +136,8 @@ impl Transaction {
             undo.iter().flat_map(remarks).try_for_each(|remark| writeln!(to.out, "    {remark}"))?;
         }
         match &self.cause {
-            Some(cause) => writeln!(to.out, "{}\n", look.paint.text(Color::Error, &format!("rolled back because {cause}"))),
-            None => writeln!(to.out),
+            Some(cause) => writeln!(to.out, "{}", look.paint.text(Color::Error, &format!("aborted: {cause}"))),
+            None => Ok(()),
         }
     }
 }
@@ -156,6 +151,16 @@ fn remarks(undo: &UndoReport) -> Vec<String> {
         ("undo failed", &undo.failures),
     ];
     kinds.iter().flat_map(|(kind, what)| what.iter().map(move |what| format!("{kind}: {what}"))).collect()
+}
+
+/// The word for what a check says.
+pub(super) fn check_word(status: CheckStatus) -> (Color, &'static str) {
+    match status {
+        CheckStatus::Passed => (Color::Ok, "passed"),
+        CheckStatus::Warned => (Color::Changed, "warned"),
+        CheckStatus::Failed => (Color::Error, "failed"),
+        CheckStatus::Skipped => (Color::Skip, "skipped"),
+    }
 }
 
 /// The word for how a stage went.

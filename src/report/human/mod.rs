@@ -129,6 +129,12 @@ impl Reporter for Human {
                 let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
                 self.line(color, &format!("{word}: [{stage}] ({:.1}s){detail}", took.as_secs_f64()), to.out)
             }
+            EventKind::Checked { check, host, status, detail, .. } => {
+                let (color, word) = finale::check_word(*status);
+                let place = host.as_deref().unwrap_or("controller");
+                let detail = if detail.is_empty() { String::new() } else { format!(" => {detail}") };
+                self.line(color, &format!("{word}: [{place}] {check}{detail}"), to.out)
+            }
             EventKind::RunFinished { .. } => self.finale.show(&self.recap, &self.look, to),
             EventKind::HandlerNotified { .. }
             | EventKind::HostConnected { .. }
@@ -136,7 +142,6 @@ impl Reporter for Human {
             | EventKind::TransactionStarted { .. }
             | EventKind::HostVerdict { .. }
             | EventKind::TransactionFinished { .. }
-            | EventKind::Checked { .. }
             | EventKind::Stats { .. } => Ok(()),
         }
     }
@@ -167,7 +172,7 @@ impl Human {
         self.banner = Some(id);
         let Some(task) = self.tasks.get(&id) else { return Ok(()) };
         let kind = if task.handler { "RUNNING HANDLER" } else { "TASK" };
-        self.banner(&self.marked(format!("{kind} [{}]", task.name), task.check), to)?;
+        self.banner(&self.marked(format!("{kind} [{}]", task.name.trim()), task.check), to)?;
         if self.look.verbosity > 1 { self.task_path(id, to) } else { Ok(()) }
     }
 
@@ -308,9 +313,7 @@ impl Human {
     }
 
     fn is_include(&self, id: u64) -> bool {
-        let module = self.module(id);
-        let short = module.strip_prefix("ansible.builtin.").unwrap_or(module);
-        matches!(short, "include_tasks" | "include_role")
+        self.tasks.get(&id).is_some_and(TaskInfo::is_include)
     }
 
     fn module(&self, id: u64) -> &str {
@@ -320,9 +323,9 @@ impl Human {
     /// ` => {…}`, where the result is shown at this verbosity.
     fn verbose(&self, result: &TaskResult) -> String {
         let shown = match result.shown {
-            Shown::Always => true,
-            Shown::Verbose => self.look.verbosity > 0,
             Shown::Never => false,
+            Shown::Always if !is_censored(result) => true,
+            Shown::Always | Shown::Verbose => self.look.verbosity > 0,
         };
         if shown { format!(" => {}", self.dump(result)) } else { String::new() }
     }
@@ -333,7 +336,7 @@ impl Human {
             ResultFormat::Yaml => dump::yaml(&visible, self.look.pretty.unwrap_or(true)),
             ResultFormat::Json => {
                 // What sums up a loop is never shown always, whatever its items are.
-                let always = result.shown == Shown::Always && (result.item.is_some() || !result.looped);
+                let always = result.shown == Shown::Always && (result.item.is_some() || !result.looped) && !is_censored(result);
                 let indented = always || self.look.verbosity > 2 || self.look.pretty == Some(true);
                 dump::json(&visible, indented.then_some(4))
             }
@@ -364,6 +367,11 @@ impl Look {
         let stars = self.width.saturating_sub(unicode_width::UnicodeWidthStr::width(title)).max(3);
         writeln!(out, "\n{title} {}", "*".repeat(stars))
     }
+}
+
+/// Whether the result is kept secret, and only says that.
+fn is_censored(result: &TaskResult) -> bool {
+    result.result.contains_key("censored")
 }
 
 /// `host`, or `host -> other` where the task ran elsewhere.

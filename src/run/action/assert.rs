@@ -38,6 +38,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         };
         if !holds {
             let mut failure = Failure::new("").with("evaluated_to", false).with("assertion", condition.clone());
+            failure.data.insert(super::VERBOSE_ALWAYS.to_owned(), (!params.quiet).into());
             failure.data.insert("msg".to_owned(), failed_text);
             let finding = crate::text::Diagnostic::error("assertion-failed", "this condition does not hold").at(span(&call, index), "");
             return Err(Trouble::Failed(Box::new(failure), Some(Box::new(finding))));

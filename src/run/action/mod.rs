@@ -22,6 +22,9 @@ pub(super) struct ActionCall<'a> {
     pub(super) delegate: Option<String>,
 }
 
+/// In the data of a failure: show it at every verbosity. It never reaches the registered result.
+pub(super) const VERBOSE_ALWAYS: &str = "_ansible_verbose_always";
+
 /// What an action gives.
 #[derive(Default)]
 pub(super) struct Answer {

@@ -58,7 +58,7 @@ fn every_mistake_is_drawn_as_expected() {
                 fs::write(&file, &found).unwrap();
             }
             let expected = fs::read_to_string(&file).unwrap_or_default();
-            if found != expected {
+            if found != expected || found.trim().is_empty() {
                 wrong.push(format!("{}:\n--- expected\n{expected}\n--- found\n{found}", path.display()));
             }
         }

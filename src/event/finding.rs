@@ -3,9 +3,6 @@
 use super::{Excerpt, Finding};
 use crate::text::{Diagnostic, Sources, Span};
 
-/// Of a label that covers more lines than this, only the first line is shown.
-const MOST_LINES: usize = 4;
-
 impl Finding {
     /// Takes the lines that `diagnostic` points at out of `sources`. Texts that were encrypted are not shown.
     pub fn new(diagnostic: Diagnostic, sources: &Sources) -> Self {
@@ -25,7 +22,8 @@ fn excerpt(span: Span, sources: &Sources) -> Excerpt {
     let mut end = floor(text, (span.end as usize).max(start));
     let before = text.get(..start).unwrap_or_default();
     let first = before.rfind('\n').map_or(0, |newline| newline + 1);
-    if text.get(start..end).is_some_and(|marked| marked.trim_end().matches('\n').count() >= MOST_LINES) {
+    // Of a task or a play the first line says enough.
+    if text.get(start..end).is_some_and(|marked| marked.contains('\n')) {
         end = line_end(text, start);
     }
     // A label at a line's end would otherwise point into the next line.

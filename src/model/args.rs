@@ -6,8 +6,7 @@ use super::{Action, Args};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Spanned};
 
 /// Parameters that may stand in the text of a free-form module; other `x=y` belong to the command.
-pub(super) const FREE_FORM_PARAMS: [&str; 8] =
-    ["chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"];
+const FREE_FORM_PARAMS: [&str; 8] = ["chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"];
 
 /// Modules whose text is a command.
 fn is_free_form(module: &str) -> bool {
@@ -20,6 +19,37 @@ fn takes_words(module: &str) -> bool {
     let included =
         ["add_host", "group_by", "import_role", "import_tasks", "include_role", "include_tasks", "include_vars", "meta", "set_fact"];
     is_free_form(module) || included.contains(&short)
+}
+
+/// Whether a module or an action of this name exists. (The actions of the controller are registered above this layer.)
+pub(super) fn is_known(module: &str) -> bool {
+    const ACTIONS: [&str; 24] = [
+        "add_host",
+        "assemble",
+        "assert",
+        "debug",
+        "fail",
+        "fetch",
+        "gather_facts",
+        "group_by",
+        "import_role",
+        "import_tasks",
+        "include_role",
+        "include_tasks",
+        "include_vars",
+        "meta",
+        "pause",
+        "raw",
+        "reboot",
+        "script",
+        "set_fact",
+        "set_stats",
+        "synchronize",
+        "template",
+        "unarchive",
+        "wait_for_connection",
+    ];
+    ACTIONS.contains(&short_name(module)) || crate::module::find(module).is_some()
 }
 
 /// Without the collections that come with Ansible.
@@ -138,7 +168,7 @@ fn from_text(module: &str, text: &str, span: Span, sources: &Sources, args: &mut
         put(args, Spanned::new(name, span), Node::new(NodeKind::Str(value), span));
     }
     let Some(free) = found.free else { return };
-    if !takes_words(module) && crate::module::find(module).is_some() {
+    if !takes_words(module) && is_known(module) {
         let message = format!("`{}` is no parameter of `{module}`", free.trim());
         let help = format!("write `key=value`, quote a value with blanks, or give `{module}` a mapping");
         diags.push(Diagnostic::error("free-form", message).at(span, "expected `key=value`").help(help));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Item, Level, Playbook, playbook, reader, task};
 use crate::text::vault::{self, Vault};
-use crate::text::{Diagnostic, Diagnostics, Node, SourceId, Sources, Span, Spanned, yaml};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Spanned, yaml};
 
 /// Reads files of a playbook. A cheap handle.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Loader {
     pub fn vars_file(&self, path: &Path, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Variables {
         let node = self.read(path, "the file of variables", wanted_at, diags).and_then(|id| self.parse(id, diags));
         let Some(node) = node else { return Vec::new() };
-        reader::variables(&node, "a file of variables", diags).unwrap_or_default()
+        variables(&node, diags)
     }
 
     /// Reads any YAML file as one value.
@@ -112,6 +112,21 @@ impl Loader {
                 diags.push(fail("vault", format!("cannot open the encrypted file `{}`: {reason}", path.display())));
                 None
             }
+        }
+    }
+}
+
+/// What a file of variables holds. Names are not checked: Ansible reads any, though expressions can only name some.
+fn variables(node: &Node, diags: &mut Diagnostics) -> Variables {
+    match &node.kind {
+        NodeKind::Null => Vec::new(),
+        NodeKind::Map(entries) => {
+            let named = |(key, value): &(Node, Node)| Some((Spanned::new(reader::scalar_text(key)?, key.span), value.clone()));
+            entries.iter().filter_map(named).collect()
+        }
+        _ => {
+            diags.push(reader::wrong_type(node, "a file of variables", "a mapping"));
+            Vec::new()
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that may hold a template is still a [`Node`](crate::text::Node); `plan` compiles it.
 
 mod args;
+mod include;
 pub mod inventory;
 mod keyword;
 mod loader;

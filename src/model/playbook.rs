@@ -217,7 +217,7 @@ fn files(node: &Node, diags: &mut Diagnostics) -> Vec<Node> {
 }
 
 fn prompts(node: &Node, diags: &mut Diagnostics) -> Vec<Prompt> {
-    reader::items(node, "`vars_prompt`", diags).iter().filter_map(|node| prompt(node, diags)).collect()
+    reader::items(node, "a list for `vars_prompt`", diags).iter().filter_map(|node| prompt(node, diags)).collect()
 }
 
 fn prompt(node: &Node, diags: &mut Diagnostics) -> Option<Prompt> {

@@ -19,13 +19,14 @@ pub(super) fn entries<'a>(node: &'a Node, what: &str, diags: &mut Diagnostics) -
     Some(named)
 }
 
-/// The items of a list; nothing is an empty one.
+/// The items of a list; nothing is an empty one. `what` is `a list of tasks`.
 pub(super) fn items<'a>(node: &'a Node, what: &str, diags: &mut Diagnostics) -> &'a [Node] {
     match &node.kind {
         NodeKind::Seq(items) => items,
         NodeKind::Null => &[],
         _ => {
-            diags.push(wrong_type(node, what, "a list"));
+            let message = format!("expected {what}, found {}", node.describe());
+            diags.push(Diagnostic::error("wrong-type", message).at(node.span, "expected a list"));
             &[]
         }
     }
@@ -113,6 +114,9 @@ pub(super) fn removed(keyword: &str) -> Option<&'static str> {
 /// The keyword that `key` is at `level`, with its value checked. `None` when it is no keyword there; nothing means not given.
 pub(super) fn keyword(key: &Spanned<&str>, value: &Node, level: Level, into: &mut Keywords, diags: &mut Diagnostics) -> Option<Keyword> {
     let row = Keyword::find(key.value, level)?;
+    if row.keyword == Keyword::Tags && value.kind == NodeKind::Null {
+        diags.push(wrong_type(value, "`tags`", "a string or a list of strings").help("write `tags: []` for none"));
+    }
     if value.kind != NodeKind::Null && fits(row.shape, row.name, value, diags) {
         into.0.push((Spanned::new(row.keyword, key.span), value.clone()));
     }
@@ -124,8 +128,13 @@ fn fits(shape: Shape, name: &str, value: &Node, diags: &mut Diagnostics) -> bool
     if value.as_str().is_some_and(is_template) && !matches!(shape, Shape::Vars | Shape::LoopControl | Shape::Variable) {
         return true;
     }
-    let is_number = |percent: bool| {
-        let parsed = |text: &str| text.trim().trim_end_matches(if percent { "%" } else { "" }).parse::<f64>().is_ok();
+    let is_int = || match &value.kind {
+        NodeKind::Int(_) | NodeKind::Bool(_) => true,
+        NodeKind::Float(number) => number.fract() == 0.0,
+        _ => value.as_str().is_some_and(|text| text.trim().parse::<i64>().is_ok()),
+    };
+    let is_number = || {
+        let parsed = |text: &str| text.trim().trim_end_matches('%').parse::<f64>().is_ok();
         matches!(value.kind, NodeKind::Int(_) | NodeKind::Float(_) | NodeKind::Bool(_)) || value.as_str().is_some_and(parsed)
     };
     let is_map = |node: &Node| matches!(node.kind, NodeKind::Map(_));
@@ -138,13 +147,13 @@ fn fits(shape: Shape, name: &str, value: &Node, diags: &mut Diagnostics) -> bool
         Shape::Any => (true, ""),
         Shape::Text => (is_scalar(value), "a string"),
         Shape::Bool => (boolean(value).is_some(), "a boolean"),
-        Shape::Int => (is_number(false), "a number"),
-        Shape::Float => (is_number(true), "a number"),
+        Shape::Int => (is_int(), "a whole number"),
+        Shape::Float => (is_number(), "a number"),
         Shape::List => (all(&|node| !is_map(node)), "a string or a list of strings"),
         Shape::Condition => (all(&is_scalar), "a condition or a list of conditions"),
         Shape::Maps => (all(&is_map), "a mapping"),
         Shape::Environment => (all(&|node| is_map(node) || node.as_str().is_some_and(is_template)), "a mapping"),
-        Shape::Vars => return variables(value, &format!("`{name}`"), diags).is_some(),
+        Shape::Vars => return variables(value, &format!("`{name}`"), diags),
         Shape::LoopControl => return loop_control(value, diags),
         Shape::Variable => return text(value, "`register`", diags).is_some_and(|name| variable_name(&name.value, value, diags)),
     };
@@ -155,46 +164,30 @@ fn fits(shape: Shape, name: &str, value: &Node, diags: &mut Diagnostics) -> bool
 }
 
 /// A mapping of variables; names that can be none are reported.
-pub(super) fn variables(node: &Node, what: &str, diags: &mut Diagnostics) -> Option<Vec<(Spanned<String>, Node)>> {
-    if node.kind == NodeKind::Null {
-        return Some(Vec::new());
-    }
+fn variables(node: &Node, what: &str, diags: &mut Diagnostics) -> bool {
     let NodeKind::Map(map) = &node.kind else {
         diags.push(wrong_type(node, what, "a mapping"));
-        return None;
+        return false;
     };
-    let mut named = Vec::with_capacity(map.len());
-    for (key, value) in map {
-        let Some(name) = key.as_str() else {
+    let fits = |(key, _): &(Node, Node)| match key.as_str() {
+        Some(name) => variable_name(name, key, diags),
+        None => {
             diags.push(wrong_type(key, "the name of a variable", "a string"));
-            continue;
-        };
-        if variable_name(name, key, diags) {
-            named.push((Spanned::new(name.to_owned(), key.span), value.clone()));
+            false
         }
-    }
-    Some(named)
+    };
+    map.iter().map(fits).fold(true, |all, fits| all && fits)
 }
 
 /// Whether `name` can be a variable's; says so if not.
 pub(super) fn variable_name(name: &str, at: &Node, diags: &mut Diagnostics) -> bool {
-    let starts = name.starts_with(|first: char| first.is_alphabetic() || first == '_');
-    let fits = starts && name.chars().all(|char| char.is_alphanumeric() || char == '_') && !is_reserved_word(name);
+    let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let fits = starts && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && !matches!(name, "True" | "False" | "None");
     if !fits {
-        let help = "letters, digits and underscores, not starting with a digit, and no word of Python's";
+        let help = "a name has letters from a to z, digits and underscores, and does not start with a digit";
         diags.push(Diagnostic::error("variable-name", format!("`{name}` cannot be the name of a variable")).at(at.span, "").help(help));
     }
     fits
-}
-
-/// Python's keywords, none of which a template could read as a variable.
-fn is_reserved_word(name: &str) -> bool {
-    const WORDS: [&str; 35] = [
-        "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
-        "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise",
-        "return", "try", "while", "with", "yield",
-    ];
-    WORDS.contains(&name)
 }
 
 fn loop_control(value: &Node, diags: &mut Diagnostics) -> bool {

@@ -139,7 +139,7 @@ impl Loader {
                 }
             }
             if let Some(list) = meta.get("collections") {
-                role.collections = reader::items(list, "`collections`", diags).iter().filter_map(reader::scalar_text).collect();
+                role.collections = reader::items(list, "a list for `collections`", diags).iter().filter_map(reader::scalar_text).collect();
             }
         }
         let own_file = find_file(&directory, "argument_specs").and_then(|file| self.value(&file, diags));

@@ -1,7 +1,7 @@
 //! [`Task`] and [`Block`]: what stands in a list of tasks.
 
 use super::reader::{self, wrong_type};
-use super::{Keyword, Keywords, Level, args};
+use super::{Keyword, Keywords, Level, args, include};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Sources, Span, Spanned, did_you_mean};
 
 /// One entry of a list of tasks.
@@ -84,12 +84,13 @@ fn item(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) -
     };
     let has = |name: &str| map.iter().any(|(key, _)| key.as_str() == Some(name));
     if has("block") {
-        if level == Level::Handler {
-            let help = "give each task a `listen:` with the same topic";
-            diags.push(Diagnostic::error("block-handler", "a block cannot be a handler").at(node.span, "").help(help));
-            return None;
-        }
-        return block(node, sources, diags).map(Item::Block);
+        return block(node, level, sources, diags).map(Item::Block);
+    }
+    let list_of_play = ["tasks", "roles", "pre_tasks", "post_tasks", "handlers"].into_iter().any(has);
+    if has("hosts") && list_of_play {
+        let help = "a list of tasks holds no plays: bring in the file by `import_playbook`, in a playbook";
+        diags.push(Diagnostic::error("play-in-tasks", "this is a play, not a task").at(node.span, "").help(help));
+        return None;
     }
     if let Some((key, _)) = map.iter().find(|(key, _)| matches!(key.as_str(), Some("rescue" | "always"))) {
         let name = key.as_str().unwrap_or_default();
@@ -100,7 +101,7 @@ fn item(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) -
     task(node, level, sources, diags).map(Item::Task)
 }
 
-fn block(node: &Node, sources: &Sources, diags: &mut Diagnostics) -> Option<Block> {
+fn block(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) -> Option<Block> {
     let mut block = Block {
         span: node.span,
         keywords: Keywords::default(),
@@ -111,12 +112,20 @@ fn block(node: &Node, sources: &Sources, diags: &mut Diagnostics) -> Option<Bloc
     };
     for (key, value) in reader::entries(node, "a block", diags)? {
         match key.value {
-            "block" => block.block = items(value, Level::Task, sources, diags),
+            "block" => block.block = items(value, level, sources, diags),
+            "rescue" | "always" if level == Level::Handler => {
+                let message = format!("a block of handlers cannot have `{}`", key.value);
+                diags.push(
+                    Diagnostic::error("block-handler", message)
+                        .at(key.span, "")
+                        .help("its handlers run one by one, when they are notified"),
+                );
+            }
             "rescue" => {
-                block.rescue = items(value, Level::Task, sources, diags);
+                block.rescue = items(value, level, sources, diags);
                 block.has_rescue = true;
             }
-            "always" => block.always = items(value, Level::Task, sources, diags),
+            "always" => block.always = items(value, level, sources, diags),
             _ if reader::keyword(&key, value, Level::Block, &mut block.keywords, diags).is_some() => {}
             _ => diags.push(not_on_a_block(&key)),
         }
@@ -172,7 +181,9 @@ fn task(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) -
         diags.push(diagnostic);
         return None;
     }
-    Some(Task { span: node.span, keywords: draft.keywords, with: draft.with, action })
+    let task = Task { span: node.span, keywords: draft.keywords, with: draft.with, action };
+    include::check(&task, level, diags);
+    Some(task)
 }
 
 /// Decides what one key of a task is: anything that is neither keyword nor `with_X` may be the action.
@@ -199,7 +210,7 @@ fn sort<'a>(key: Spanned<&'a str>, value: &'a Node, level: Level, draft: &mut Dr
 
 /// Several keys could be the action: most probably all but one are keywords gone wrong.
 fn conflict(actions: &[(Spanned<&str>, &Node)], level: Level) -> Diagnostic {
-    let is_known = |name: &str| name.contains('.') || name.ends_with("action") || crate::module::find(name).is_some();
+    let is_known = |name: &str| name.contains('.') || name.ends_with("action") || args::is_known(name);
     let names = || Keyword::TABLE.iter().filter(|row| row.levels.contains(&level)).map(|row| row.name);
     let known = actions.iter().find(|(key, _)| is_known(key.value));
     // A misspelt keyword beside a module is that, rather than two modules.
@@ -213,6 +224,11 @@ fn conflict(actions: &[(Spanned<&str>, &Node)], level: Level) -> Diagnostic {
         };
         if diagnostic.help.is_some() {
             return diagnostic;
+        }
+        let has_param = |module: &str| crate::module::find(module).is_some_and(|module| module.spec.find(key.value).is_some());
+        if let Some((module, _)) = module.filter(|(module, _)| has_param(module.value)) {
+            let message = format!("it is a parameter of `{0}`: write it below `args:`, or indent it below `{0}:`", module.value);
+            return diagnostic.help(message);
         }
         let message = format!("indent `{0}` if it is a parameter; if it is a module, give it a task of its own", key.value);
         return diagnostic.help(message);

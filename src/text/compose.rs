@@ -183,8 +183,8 @@ fn merge(value: Node, merged: &mut Vec<(Node, Node)>, diags: &mut Diagnostics) {
 }
 
 fn duplicate(before: &Node, key: &Node) -> Diagnostic {
-    let name = before.as_str().unwrap_or("this");
-    Diagnostic::warning("duplicate-key", format!("`{name}` is given twice; the last one counts"))
+    let name = before.as_str().map_or_else(|| "this key".to_owned(), |name| format!("`{name}`"));
+    Diagnostic::warning("duplicate-key", format!("{name} is given twice; the last one counts"))
         .at(key.span, "again here")
         .at(before.span, "first here, without effect")
 }

@@ -15,6 +15,10 @@ pub(super) fn explain(message: &str, text: &str, offset: usize, source: SourceId
     // Some mistakes only show on the line after them.
     let before = previous_line(text, here.start);
     let suspects = [Some(here), before];
+    // A tab is taken for the continuation of the line above, and refused there.
+    if let Some(diagnostic) = next_line(text, here).and_then(|line| tab_indent(line, source)) {
+        return diagnostic;
+    }
     for line in suspects.into_iter().flatten() {
         if let Some(diagnostic) = tab_indent(line, source).or_else(|| unquoted_template(line, source)) {
             return diagnostic;
@@ -27,6 +31,9 @@ pub(super) fn explain(message: &str, text: &str, offset: usize, source: SourceId
         return Diagnostic::error("unknown-escape", "unknown escape in a double-quoted text").at(at, "").help(help);
     }
     if let Some(diagnostic) = quoting(message, here, offset, at) {
+        return diagnostic;
+    }
+    if let Some(diagnostic) = flow(message, text, offset, at) {
         return diagnostic;
     }
     for line in suspects.into_iter().flatten() {
@@ -75,15 +82,18 @@ fn quoting(message: &str, line: Line<'_>, offset: usize, at: Span) -> Option<Dia
         return Some(Diagnostic::error("unclosed-quote", "a quoted text is never closed").at(at, "").help(help));
     }
     if message.contains("trailing content after") {
-        let help = "quote the whole value, with the other kind of quotes: `'\"a\" in b'`";
-        return Some(
-            Diagnostic::error("text-after-quote", "text after the closing quote").at(at, "the value ended before this").help(help),
-        );
+        let diagnostic = Diagnostic::error("text-after-quote", "text after the closing quote").at(at, "the value ended before this");
+        let value = value_start(line.text).and_then(|start| line.text.get(start..)).unwrap_or_default().trim_end();
+        // `"{{ base }}"/bin` wants its quote moved, `"web" in groups` wants quotes around.
+        let is_tail = line.text.get(..column).is_some_and(|before| before.ends_with(['"', '\'']));
+        let whole = if is_tail { quoted(&value.replace(['"', '\''], "")) } else { quoted(value) };
+        return Some(diagnostic.help(format!("quote the whole value: `{whole}`")));
     }
     if message.contains("unexpected character") {
         let char = line.text.get(column..)?.chars().next()?;
-        let diagnostic = Diagnostic::error("yaml-syntax", format!("no value can start with `{char}`")).at(at, "");
-        return Some(diagnostic.help("quote the value"));
+        let name = if char == '`' { "a backtick".to_owned() } else { format!("`{char}`") };
+        let diagnostic = Diagnostic::error("yaml-syntax", format!("no value can start with {name}")).at(at, "");
+        return Some(diagnostic.help(format!("quote the value: {}", quoted(line.text.get(column..)?.trim_end()))));
     }
     if message.contains("mapping values are not allowed") {
         let start = value_start(line.text)?;
@@ -107,31 +117,7 @@ fn unknown_escape(text: &str, start: usize) -> Option<usize> {
         }
         if char == '\\' {
             let (_, escape) = chars.next()?;
-            let known = matches!(
-                escape,
-                '0' | 'a'
-                    | 'b'
-                    | 't'
-                    | '\t'
-                    | 'n'
-                    | 'v'
-                    | 'f'
-                    | 'r'
-                    | 'e'
-                    | ' '
-                    | '"'
-                    | '/'
-                    | '\\'
-                    | 'N'
-                    | '_'
-                    | 'L'
-                    | 'P'
-                    | 'x'
-                    | 'u'
-                    | 'U'
-                    | '\n'
-                    | '\r'
-            );
+            let known = escape.is_whitespace() || "0abtnvfre\"/\\N_LPxuU".contains(escape);
             if !known {
                 return Some(start + offset);
             }
@@ -142,6 +128,51 @@ fn unknown_escape(text: &str, start: usize) -> Option<usize> {
 
 fn quoted(value: &str) -> String {
     if value.contains('"') { format!("'{}'", value.replace('\'', "''")) } else { format!("\"{value}\"") }
+}
+
+/// Lists in `[…]` and mappings in `{…}`.
+fn flow(message: &str, text: &str, offset: usize, at: Span) -> Option<Diagnostic> {
+    if message.contains("misplaced bracket") {
+        return Some(Diagnostic::error("yaml-syntax", "this closes a bracket that is not open").at(at, ""));
+    }
+    let signs = ["flow", "illegal placement of ':'", "bracket", "inside a block"];
+    if !signs.iter().any(|sign| message.contains(sign)) {
+        return None;
+    }
+    let (place, bracket) = open_bracket(text, offset)?;
+    let open = Span::new(at.source, place, place + 1);
+    if message.contains("unclosed bracket") || message.contains("EOF") {
+        return Some(Diagnostic::error("unclosed-bracket", format!("`{bracket}` is never closed")).at(open, ""));
+    }
+    let close = if bracket == '[' { ']' } else { '}' };
+    if message.contains("mismatched bracket") {
+        let help = format!("close it with `{close}`");
+        return Some(Diagnostic::error("yaml-syntax", format!("`{bracket}` is closed by the wrong bracket")).at(open, "").help(help));
+    }
+    let diagnostic = Diagnostic::error("yaml-syntax", format!("expected `,` or `{close}`")).at(at, "").at(open, "inside this");
+    Some(diagnostic.help(format!("separate entries by commas, and close `{bracket}` with `{close}`")))
+}
+
+/// The innermost `[` or `{` that is open at `offset`, looked for in the lines just above.
+fn open_bracket(text: &str, offset: usize) -> Option<(usize, char)> {
+    let before = text.get(..=offset).or_else(|| text.get(..offset))?;
+    let from = before.rmatch_indices('\n').nth(50).map_or(0, |(newline, _)| newline + 1);
+    let mut open = Vec::new();
+    let mut quote = None;
+    let mut last = ' ';
+    for (place, char) in before.get(from..)?.char_indices() {
+        match (quote, char) {
+            (Some(mark), _) if mark == char => quote = None,
+            (Some(_), _) => {}
+            // Inside a word a quote is a letter.
+            (None, '"' | '\'') if !last.is_alphanumeric() => quote = Some(char),
+            (None, '[' | '{') => open.push((from + place, char)),
+            (None, ']' | '}') => drop(open.pop()),
+            _ => {}
+        }
+        last = char;
+    }
+    open.pop()
 }
 
 /// `key:value`, which is one word.
@@ -174,13 +205,18 @@ fn structure(message: &str, line: Line<'_>, before: Option<Line<'_>>, at: Span, 
         return diagnostic.help("entries of one list or mapping start in the same column");
     }
     if message.contains("mapping values are not allowed") {
+        let deeper = before.filter(|before| indent_of(line.text) > indent_of(before.text) && !before.text.trim_end().ends_with(':'));
+        if let Some(before) = deeper {
+            let above = Span::new(source, before.start + indent_of(before.text), before.start + before.text.trim_end().len());
+            return say("this line is indented below one that has a value already")
+                .at(Span::new(source, line.start + indent_of(line.text), at.end as usize), "")
+                .at(above, "this already has its value")
+                .help("indent both alike, or give the line above no value");
+        }
         return say("a mapping cannot start here").at(at, "").help("check the indentation, and that the line above ends as meant");
     }
     if message.contains("simple key") {
         return say("expected `:` after a key").at(at, "").help("a line of a mapping is `key: value`");
-    }
-    if let Some(open) = message.strip_prefix("unclosed bracket ") {
-        return say(&format!("`{}` is never closed", open.trim_matches('\''))).at(at, "");
     }
     if message.contains("recursion limit") {
         return Diagnostic::error("too-deep", "lists and mappings are nested too deeply").at(at, "");
@@ -203,6 +239,11 @@ fn line_at(text: &str, offset: usize) -> Line<'_> {
     let start = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let rest = text.get(start..).unwrap_or_default();
     Line { start, text: rest.split('\n').next().unwrap_or_default().trim_end_matches('\r') }
+}
+
+fn next_line<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
+    let newline = text.get(line.start..)?.find('\n')?;
+    Some(line_at(text, line.start + newline + 1))
 }
 
 /// The last line above `start` that is neither blank nor a comment.

@@ -14,7 +14,25 @@ const DEPTH_LIMIT: usize = 250;
 /// Reads all documents of a source, one node each. Mistakes go to `diags`; what was read up to a syntax error is returned.
 pub fn parse(sources: &Sources, id: SourceId, diags: &mut Diagnostics) -> Vec<Node> {
     let source = sources.get(id);
-    if let Some(diagnostic) = mistake::forbidden_character(&source.text, id) {
+    if source.secret {
+        let mut found = Diagnostics::default();
+        let documents = read(&source.text, id, &mut found);
+        diags.extend(found.into_vec().into_iter().map(|diagnostic| concealed(&diagnostic)));
+        return documents;
+    }
+    read(&source.text, id, diags)
+}
+
+/// The finding without a word of what was encrypted.
+fn concealed(diagnostic: &Diagnostic) -> Diagnostic {
+    let message = format!("a mistake in the YAML of an encrypted file: {}", diagnostic.code.replace('-', " "));
+    let labels = diagnostic.labels.iter().map(|(span, _)| (*span, String::new())).collect();
+    let help = Some("look at the file with `rappel vault view`".to_owned());
+    Diagnostic { severity: diagnostic.severity, code: diagnostic.code.clone(), message, labels, help }
+}
+
+fn read(text: &str, id: SourceId, diags: &mut Diagnostics) -> Vec<Node> {
+    if let Some(diagnostic) = mistake::forbidden_character(text, id) {
         diags.push(diagnostic);
         return Vec::new();
     }
@@ -28,7 +46,7 @@ pub fn parse(sources: &Sources, id: SourceId, diags: &mut Diagnostics) -> Vec<No
     };
     let mut builder = Builder {
         source: id,
-        text: &source.text,
+        text: text,
         open: Vec::new(),
         anchors: HashMap::new(),
         copied: 0,
@@ -36,11 +54,11 @@ pub fn parse(sources: &Sources, id: SourceId, diags: &mut Diagnostics) -> Vec<No
         documents: Vec::new(),
         diags,
     };
-    for event in Parser::new_from_str_with_options(&source.text, options) {
+    for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => builder.event(event, span),
             Err(error) => {
-                let diagnostic = syntax_error(&error, &source.text, id);
+                let diagnostic = syntax_error(&error, text, id);
                 // A template without quotes may already have been found as a strange mapping.
                 if !builder.diags.iter().any(|known| known.code == diagnostic.code && known.labels == diagnostic.labels) {
                     builder.diags.push(diagnostic);

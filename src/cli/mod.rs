@@ -3,6 +3,7 @@
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
 mod adhoc;
+mod demo;
 mod deploy;
 mod doc;
 mod fleet;
@@ -79,6 +80,7 @@ enum Command {
     Status(Box<deploy::StatusOptions>),
     History(Box<deploy::HistoryOptions>),
     Recover(Box<deploy::RecoverOptions>),
+    Demo(demo::DemoOptions),
     Lock(Box<deploy::LockOptions>),
     Metrics(Box<deploy::MetricsOptions>),
     Config(deploy::ConfigOptions),
@@ -170,6 +172,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Health(options) => deploy::health(&options),
         Command::Status(options) => deploy::status(&options),
         Command::History(options) => deploy::history(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Recover(options) => deploy::recover(&options),
         Command::Lock(options) => deploy::lock(&options),
         Command::Metrics(options) => deploy::metrics(&options),

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod doc;
 mod fleet;
+pub mod inventory;
 mod limits;
 mod listing;
 mod options;
@@ -53,6 +54,14 @@ struct Ansible {
     options: adhoc::RunOptions,
 }
 
+/// Shows hosts, groups and variables, taking the options of `ansible-inventory`
+#[derive(Parser, Debug)]
+#[command(name = "ansible-inventory", version)]
+struct AnsibleInventory {
+    #[command(flatten)]
+    options: inventory::InventoryOptions,
+}
+
 /// Encrypts and decrypts files, taking the options of `ansible-vault`
 #[derive(Parser, Debug)]
 #[command(name = "ansible-vault", version)]
@@ -91,6 +100,7 @@ enum Command {
     Doc(doc::DocOptions),
     /// Encrypts, decrypts, shows and edits files as ansible-vault does
     Vault(vault::VaultCommand),
+    Inventory(Box<inventory::InventoryOptions>),
     Completions(CompletionOptions),
 }
 
@@ -141,6 +151,7 @@ pub fn main() -> ExitCode {
     match called {
         Some("ansible-playbook") => as_ansible(arguments, |called: AnsiblePlaybook| play::run(&called.options, true)),
         Some("ansible") => as_ansible(arguments, |called: Ansible| adhoc::run(&called.options)),
+        Some("ansible-inventory") => as_ansible(arguments, |called: AnsibleInventory| inventory::run(&called.options)),
         Some("ansible-vault") => as_ansible(arguments, |called: AnsibleVault| vault(&called.options)),
         _ => as_rappel(arguments),
     }
@@ -166,6 +177,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Play(options) => play::run(&options, false),
         Command::Run(options) => adhoc::run(&options),
         Command::Vault(command) => vault(&command),
+        Command::Inventory(options) => inventory::run(&options),
         Command::Deploy(options) => deploy::deploy(&options),
         Command::Rollback(options) => deploy::rollback(&options),
         Command::Preflight(options) => deploy::preflight(&options),

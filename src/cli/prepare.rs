@@ -65,7 +65,7 @@ impl Prepared {
     /// Reads the hosts.
     pub(super) fn inventory(&mut self, hosts: &HostOptions) -> Inventory {
         let wanted = self.inventory_sources(hosts);
-        let options = inventory::Options { lenient: true, ..inventory::Options::default() };
+        let options = super::inventory::reading_options(&self.config);
         load_inventory(&self.loader, &self.folder, &options, &wanted, &mut self.diags)
     }
 
@@ -186,9 +186,9 @@ impl Prepared {
     ) -> Inputs {
         let wanted = self.inventory_sources(hosts);
         let (loader, folder) = (self.loader.clone(), self.folder.clone());
+        let options = super::inventory::reading_options(&self.config);
         let reload = move || {
             let mut diags = Diagnostics::default();
-            let options = inventory::Options { lenient: true, ..inventory::Options::default() };
             let inventory = load_inventory(&loader, &folder, &options, &wanted, &mut diags);
             (!diags.has_errors()).then_some(inventory)
         };

@@ -49,8 +49,8 @@ settings! {
     inventory_ignore_extensions: Vec<String>, ["defaults/inventory_ignore_extensions" "inventory/ignore_extensions"], ["ANSIBLE_INVENTORY_IGNORE"], Some(".pyc,.pyo,.swp,.bak,~,.rpm,.md,.txt,.rst,.orig,.cfg,.retry"), "endings of files in an inventory folder that are no sources";
     inventory_ignore_patterns: Vec<String>, ["defaults/inventory_ignore_patterns" "inventory/ignore_patterns"], ["ANSIBLE_INVENTORY_IGNORE_REGEX"], Some(""), "regular expressions for names in an inventory folder that are no sources";
     inventory_plugins: Vec<String>, ["inventory/enable_plugins"], ["ANSIBLE_INVENTORY_ENABLED"], Some("host_list,script,auto,yaml,ini,toml"), "`advanced_host_list` in it expands ranges in lists of hosts";
-    inventory_unparsed_is_failed: Option<bool>, ["inventory/unparsed_is_failed"], ["ANSIBLE_INVENTORY_UNPARSED_FAILED"], None, "set to `false` to go on with a warning when an inventory source cannot be read";
-    inventory_any_unparsed_is_failed: Option<bool>, ["inventory/any_unparsed_is_failed"], ["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"], None, "set to `false` to go on with a warning when an inventory source cannot be read";
+    inventory_unparsed_is_failed: bool, ["inventory/unparsed_is_failed"], ["ANSIBLE_INVENTORY_UNPARSED_FAILED"], Some("false"), "an inventory source that cannot be read is an error, not a warning";
+    inventory_any_unparsed_is_failed: bool, ["inventory/any_unparsed_is_failed"], ["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"], Some("false"), "an inventory source that cannot be read is an error, not a warning";
     inventory_export: bool, ["inventory/export"], ["ANSIBLE_INVENTORY_EXPORT"], Some("false"), "`rappel inventory --list` writes what `--export` does";
     host_pattern_mismatch: Mismatch, ["inventory/host_pattern_mismatch"], ["ANSIBLE_HOST_PATTERN_MISMATCH"], Some("warning"), "what to do when a host pattern matches nothing: `warning`, `error` or `ignore`";
     invalid_group_chars: String, ["defaults/force_valid_group_names"], ["ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS"], Some("never"), "whether odd characters in group names become `_`: `always`, `never`, `ignore` or `silently`";

@@ -70,7 +70,7 @@ fn unprintable(letter: char) -> bool {
 }
 
 /// JSON with sorted keys; on one line, or with every level indented by `indent`.
-pub(super) fn json(map: &Map, indent: Option<usize>) -> String {
+pub fn json(map: &Map, indent: Option<usize>) -> String {
     let mut text = String::new();
     write_map(&mut text, map, indent, 0);
     text

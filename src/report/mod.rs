@@ -21,6 +21,7 @@ use std::path::Path;
 
 use crate::event::Event;
 
+pub use dump::json as python_json;
 pub use github::Github;
 pub use human::{Human, Look, ResultFormat};
 pub use json::Json;

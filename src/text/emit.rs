@@ -17,11 +17,13 @@ pub struct Layout {
     pub sorted: bool,
     /// Text of several lines is written as it is, after `|`.
     pub literal: bool,
+    /// `{"__ansible_vault": TEXT}` is written as `!vault`.
+    pub sealed: bool,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { indent: 2, width: 80, sorted: true, literal: false }
+        Self { indent: 2, width: 80, sorted: true, literal: false, sealed: false }
     }
 }
 
@@ -38,6 +40,9 @@ pub fn yaml_map(map: &Map, layout: Layout) -> String {
     emitter.map(map);
     emitter.document_end()
 }
+
+/// The key under which JSON keeps an encrypted string.
+pub const SEALED: &str = "__ansible_vault";
 
 /// Where a node stands, as far as its layout depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,6 +84,9 @@ impl Emitter {
     }
 
     fn node(&mut self, value: &Value, position: Position) {
+        if let Some(envelope) = value.get(SEALED).filter(|_| self.layout.sealed) {
+            return self.sealed(envelope);
+        }
         match value {
             Value::List(items) if items.is_empty() => self.indicator("[]"),
             Value::Map(map) if map.is_empty() => self.indicator("{}"),
@@ -267,6 +275,11 @@ impl Emitter {
         if text.ends_with('\n') {
             self.line_break();
         }
+    }
+
+    fn sealed(&mut self, envelope: &Value) {
+        self.word("!vault");
+        self.inside(|emitter| emitter.literal(&envelope.to_text()));
     }
 
     fn word(&mut self, text: &str) {

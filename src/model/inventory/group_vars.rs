@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, iter};
 
-use super::{ALL, Host, Inventory, Variables};
+use super::{ALL, Group, Host, Inventory, Variables};
 use crate::model::Loader;
 use crate::text::Diagnostics;
 use crate::text::folder::{self, Kind};
@@ -159,6 +159,16 @@ impl Inventory {
         layers.add(Origin::Host, &host.name, Some(Arc::clone(&host.vars)));
         for (origin, dir) in self.dirs(Origin::InventoryHost, Origin::PlaybookHost, playbook) {
             layers.add(origin, &host.name, dir.host(&host.name, diags));
+        }
+        layers.0
+    }
+
+    /// What sources and `group_vars` say about a group itself, from the weakest to the strongest.
+    pub fn group_vars(&self, group: &Group, playbook: Option<&VarsDir>, diags: &mut Diagnostics) -> Vec<VarsFrom> {
+        let mut layers = Layers(Vec::new());
+        layers.add(Origin::Group, &group.name, Some(Arc::clone(&group.vars)));
+        for (origin, dir) in self.dirs(Origin::InventoryGroup, Origin::PlaybookGroup, playbook) {
+            layers.add(origin, &group.name, dir.group(&group.name, diags));
         }
         layers.0
     }

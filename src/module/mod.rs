@@ -167,6 +167,7 @@ modules! {
     systemd::Systemd as "systemd_service" | "systemd",
     tempfile::TempFile as "tempfile",
     template::Template as "template",
+    user::User as "user",
     unarchive::Unarchive as "unarchive",
     uri::Uri as "uri",
     wait_for::WaitFor as "wait_for",

@@ -1,8 +1,12 @@
 //! The filters, one file per area. Each area lists its filters in a table; a filter's name there is its short name.
 
 mod choose;
+mod dict;
+mod json;
 pub(super) mod list;
+pub(super) mod number;
 pub(super) mod regex;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -32,7 +36,8 @@ const fn raw(name: &'static str, run: Run) -> Filter {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Filter>> = LazyLock::new(|| {
-    let areas: &[&[Filter]] = &[choose::FILTERS, list::FILTERS, regex::FILTERS];
+    let areas: &[&[Filter]] =
+        &[choose::FILTERS, dict::FILTERS, json::FILTERS, list::FILTERS, number::FILTERS, regex::FILTERS, words::FILTERS];
     areas.iter().flat_map(|area| area.iter()).map(|filter| (filter.name, filter)).collect()
 });
 

@@ -1,13 +1,17 @@
 //! The tests, as in `x is defined`.
 
+mod compare;
+mod kind;
+mod outcome;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::arguments::Args;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::eval::Eval;
+use super::filter;
 use super::value::Value;
-use super::{filter, python};
 
 /// One test.
 #[derive(Clone, Copy)]
@@ -29,7 +33,7 @@ const fn raw(name: &'static str, run: Run) -> Test {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Test>> = LazyLock::new(|| {
-    let areas: &[&[Test]] = &[TESTS];
+    let areas: &[&[Test]] = &[compare::TESTS, kind::TESTS, outcome::TESTS];
     areas.iter().flat_map(|area| area.iter()).map(|test| (test.name, test)).collect()
 });
 
@@ -41,20 +45,4 @@ pub(super) fn find(name: &str) -> Option<&'static Test> {
 /// All names.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ALL.keys().copied()
-}
-
-const TESTS: &[Test] = &[
-    raw("defined", |_, value, _| Ok(!value.is_undefined())),
-    raw("undefined", |_, value, _| Ok(value.is_undefined())),
-    test("none", |_, value, _| Ok(value.is_none())),
-    test("equalto", |_, value, mut args| Ok(python::equal(&value, &args.required("other")?))),
-];
-
-/// The subject of a raw test, which must still be defined.
-#[expect(dead_code, reason = "used by the tests of the next commit")]
-fn defined(value: &Value) -> Result<()> {
-    match value {
-        Value::Undefined(missing) => Err(Error::undefined(missing)),
-        _ => Ok(()),
-    }
 }

@@ -82,7 +82,8 @@ pub(super) fn run(options: &DemoOptions) -> Outcome {
     };
     let root = root.canonicalize().map_err(|error| failed("find the directory", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed("start the runtime", &error))?;
-    let fleet = runtime.block_on(Fleet::start(options.hosts.into(), &root.join("hosts"))).map_err(|error| failed("start the hosts", &error))?;
+    let fleet =
+        runtime.block_on(Fleet::start(options.hosts.into(), &root.join("hosts"))).map_err(|error| failed("start the hosts", &error))?;
     let story = Story::new(&root, &fleet).map_err(|error| failed("write the playbooks", &error));
     let outcome = story.and_then(|story| story.tell());
     runtime.block_on(fleet.stop());
@@ -118,7 +119,12 @@ impl Story {
         let mut hosts = Vec::new();
         for (index, host) in fleet.hosts().iter().enumerate() {
             let [backend, frontend] = [free_port()?, free_port()?];
-            let line = format!("{} ansible_port={} lab_number={} backend_port={backend} frontend_port={frontend}\n", host.name, host.port, index + 1);
+            let line = format!(
+                "{} ansible_port={} lab_number={} backend_port={backend} frontend_port={frontend}\n",
+                host.name,
+                host.port,
+                index + 1
+            );
             inventory.push_str(&line);
             hosts.push(Host { name: host.name.clone(), directory: root.join("deployed").join(&host.name), backend });
         }

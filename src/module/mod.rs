@@ -143,6 +143,7 @@ modules! {
     apt::Apt as "apt",
     command::CommandModule as "command",
     copy::Copy as "copy",
+    cron::Cron as "cron",
     file::File as "file",
     find::Find as "find",
     get_url::GetUrl as "get_url",

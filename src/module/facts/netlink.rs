@@ -1,11 +1,14 @@
 //! Addresses and routes from the kernel itself (rtnetlink(7)), instead of from the text of `ip`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
 
+const NEW_LINK: u16 = 16;
+const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
@@ -59,6 +62,12 @@ pub(super) struct Route {
 /// All addresses of all interfaces.
 pub(super) fn addresses() -> io::Result<Vec<Address>> {
     Ok(talk(GET_ADDRESS, DUMP, &[0; 8])?.iter().filter(|message| message.kind == NEW_ADDRESS).filter_map(Message::address).collect())
+}
+
+/// The interfaces of this network namespace, by number. `/sys` may be that of another one inside a container.
+pub(super) fn interfaces() -> io::Result<BTreeMap<u32, String>> {
+    let messages = talk(GET_LINK, DUMP, &[0; 16])?;
+    Ok(messages.iter().filter(|message| message.kind == NEW_LINK).filter_map(Message::link).collect())
 }
 
 /// The routes of the local table, of both families.
@@ -137,6 +146,14 @@ fn take_message(rest: &mut &[u8]) -> Option<Message> {
 }
 
 impl Message {
+    fn link(&self) -> Option<(u32, String)> {
+        let (head, attributes) = self.body.split_at_checked(16)?;
+        let number = u32::from_ne_bytes(*head.get(4..)?.first_chunk()?);
+        let (_, name) = Attributes(attributes).find(|(kind, _)| *kind == 3)?;
+        let name = std::ffi::CStr::from_bytes_until_nul(name).ok()?;
+        Some((number, name.to_string_lossy().into_owned()))
+    }
+
     fn address(&self) -> Option<Address> {
         let (head, attributes) = self.body.split_at_checked(8)?;
         let interface = u32::from_ne_bytes(*head.get(4..)?.first_chunk()?);
@@ -212,6 +229,7 @@ mod tests {
 
     #[test]
     fn the_kernel_knows_the_loopback_address() {
+        assert!(interfaces().unwrap().values().any(|name| name == "lo"));
         let all = addresses().unwrap();
         assert!(all.iter().any(|address| address.address == IpAddr::V4(Ipv4Addr::LOCALHOST) && address.prefix == 8), "{all:?}");
         let route = route_to(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap().unwrap();

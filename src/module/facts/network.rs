@@ -13,14 +13,8 @@ const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2404, 0x6800, 0x400a, 0x800, 0, 0, 0, 0
 
 pub(super) fn collect(source: &Source, facts: &mut Map) {
     let addresses = netlink::addresses().unwrap_or_default();
-    let names = source.names("/sys/class/net");
-    let mut interfaces: BTreeMap<String, Map> = BTreeMap::new();
-    let mut indexes = BTreeMap::new();
-    for name in names.iter().filter(|name| source.exists(&format!("/sys/class/net/{name}/ifindex"))) {
-        let index: u32 = number(source, name, "ifindex").and_then(|index| u32::try_from(index).ok()).unwrap_or_default();
-        indexes.insert(index, name.clone());
-        interfaces.insert(name.clone(), interface(source, name));
-    }
+    let indexes = netlink::interfaces().unwrap_or_default();
+    let mut interfaces: BTreeMap<String, Map> = indexes.values().map(|name| (name.clone(), interface(source, name))).collect();
     for address in &addresses {
         let Some(device) = indexes.get(&address.interface) else { continue };
         add_address(&mut interfaces, device, address);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use rappel::event::Finding;
+use rappel::model::inventory::{Inventory, NoPlugins, NoScripts, Options, Reading};
 use rappel::model::{Level, Loader, RoleSource};
 use rappel::report::snippet;
 use rappel::text::vault::Vault;
@@ -33,6 +34,12 @@ fn pictures(kind: &str, path: &Path) -> String {
             if let Err(diagnostic) = loader.role(&wanted, &mut diags) {
                 diags.push(diagnostic);
             }
+        }
+        "inventory" => {
+            let (folder, options) = (Path::new("/"), Options::default());
+            let reading = Reading { loader: &loader, scripts: &NoScripts, plugins: &NoPlugins, folder, options: &options };
+            let inventory = Inventory::load(&reading, &[path.display().to_string()], &mut diags);
+            inventory.hosts().for_each(|host| drop(inventory.vars(host, None, &mut diags)));
         }
         _ => return format!("`{kind}` is no kind of file\n"),
     }

@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod bad;
+mod inventory;
 mod modules;
 mod output;
 mod reference;

@@ -207,7 +207,7 @@ impl Inventory {
             Some("toml") => {
                 let error =
                     Diagnostic::error("inventory-format", format!("cannot read `{}`: TOML inventories are not supported", path.display()));
-                diags.push(error.help("write it as YAML: `ansible-inventory --list --yaml` converts it"));
+                diags.push(error.help("write it as YAML: `ansible-inventory --list --export --yaml` converts it"));
             }
             Some("yml" | "yaml" | "json" | "config") => self.read_yaml(reading, path, source, brought, diags),
             None if looks_like_yaml(&reading.loader.sources().get(source).text) => self.read_yaml(reading, path, source, brought, diags),
@@ -230,7 +230,7 @@ impl Inventory {
                 if reading.plugins.apply(name, &root, self, diags).is_none() {
                     let error = Diagnostic::error("inventory-plugin", format!("unknown inventory plugin `{name}`")).at(plugin.span, "");
                     diags.push(error.help(
-                        "`constructed` is supported; for clouds, use a script that prints JSON, or `ansible-inventory --list > FILE.json`",
+                        "plugins are not run: name a script that prints JSON, or keep what `ansible-inventory --list --export --yaml` says in a file",
                     ));
                 }
             }

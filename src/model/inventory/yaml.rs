@@ -2,7 +2,7 @@
 
 use super::load::{Brought, Reading};
 use super::{Inventory, Variables, ini, range};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, Span, Spanned, did_you_mean};
 
 const KEYS: [&str; 3] = ["vars", "children", "hosts"];
 
@@ -14,8 +14,17 @@ pub(super) fn read(inventory: &mut Inventory, reading: &Reading<'_>, root: &Node
     };
     let mut reader = Reader { inventory, reading, brought, diags };
     for (name, body) in groups {
-        reader.group(name, body);
+        match body.kind {
+            NodeKind::Map(_) | NodeKind::Null => drop(reader.group(name, body)),
+            // Ansible skips it: other programs keep things of their own in such files.
+            _ => reader.diags.push(Diagnostic { severity: Severity::Warning, ..not_a_group(name, body) }),
+        }
     }
+}
+
+fn not_a_group(name: &Node, body: &Node) -> Diagnostic {
+    let what = format!("group `{}`", name.as_str().unwrap_or_default());
+    wrong_kind(&what, "a mapping with `hosts`, `children` or `vars`", body)
 }
 
 fn wrong_kind(what: &str, expected: &str, found: &Node) -> Diagnostic {
@@ -41,7 +50,7 @@ impl Reader<'_, '_> {
             NodeKind::Map(entries) => entries.as_slice(),
             NodeKind::Null => &[],
             _ => {
-                self.diags.push(wrong_kind(&format!("group `{text}`"), "a mapping with `hosts`, `children` or `vars`", body));
+                self.diags.push(not_a_group(name, body));
                 return None;
             }
         };

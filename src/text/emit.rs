@@ -3,8 +3,12 @@
 //! Block style, keys sorted, lists not indented below their key, long text folded at spaces. The choice between plain, quoted and
 //! literal text follows PyYAML's analysis of scalars, which asks what a reader of YAML 1.1 would make of them.
 
-use super::{NodeKind, scalar};
+mod flow;
+
+use super::scalar;
 use crate::wire::{Map, Value, repr_float};
+
+pub use flow::Flow;
 
 /// How YAML is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +23,13 @@ pub struct Layout {
     pub literal: bool,
     /// `{"__ansible_vault": TEXT}` is written as `!vault`.
     pub sealed: bool,
+    /// Which collections are written in brackets.
+    pub flow: Flow,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { indent: 2, width: 80, sorted: true, literal: false, sealed: false }
+        Self { indent: 2, width: 80, sorted: true, literal: false, sealed: false, flow: Flow::Never }
     }
 }
 
@@ -65,11 +71,13 @@ struct Emitter {
     fresh: bool,
     /// Some text keeps the newlines at its end.
     kept: bool,
+    /// Inside brackets.
+    flowing: bool,
 }
 
 impl Emitter {
     fn new(layout: Layout) -> Self {
-        Self { layout, out: String::new(), column: 0, indent: None, blank: true, fresh: true, kept: false }
+        Self { layout, out: String::new(), column: 0, indent: None, blank: true, fresh: true, kept: false, flowing: false }
     }
 
     fn document_end(mut self) -> String {
@@ -88,8 +96,9 @@ impl Emitter {
             return self.sealed(envelope);
         }
         match value {
-            Value::List(items) if items.is_empty() => self.indicator("[]"),
-            Value::Map(map) if map.is_empty() => self.indicator("{}"),
+            Value::List(items) if items.is_empty() => self.word("[]"),
+            Value::Map(map) if map.is_empty() => self.word("{}"),
+            Value::List(_) | Value::Map(_) if self.flows(value) => self.flow(value),
             Value::List(items) => self.list(items, position),
             Value::Map(map) => self.map(map),
             scalar => self.scalar(scalar, position),
@@ -109,7 +118,7 @@ impl Emitter {
 
     fn map(&mut self, map: &Map) {
         if map.is_empty() {
-            return self.indicator("{}");
+            return self.word("{}");
         }
         let outer = self.indent;
         self.deepen(false);
@@ -164,9 +173,9 @@ impl Emitter {
     fn text(&mut self, text: &str, position: Position) {
         let found = Analysis::of(text);
         let key = position == Position::Key;
-        if found.plain && !(key && text.is_empty()) && scalar::is_text(text) {
+        if found.plain && !(self.flowing && flow::has_indicators(text)) && !(key && text.is_empty()) && scalar::is_text(text) {
             self.folded(text, !key);
-        } else if self.layout.literal && found.lines && found.block && !key {
+        } else if self.layout.literal && !self.flowing && found.lines && found.block && !key {
             self.literal(text);
         } else if found.single && !(key && found.lines) {
             self.single_quoted(text, !key);
@@ -283,12 +292,6 @@ impl Emitter {
     }
 
     fn word(&mut self, text: &str) {
-        self.separate();
-        self.put(text);
-        (self.blank, self.fresh) = (false, false);
-    }
-
-    fn indicator(&mut self, text: &str) {
         self.separate();
         self.put(text);
         (self.blank, self.fresh) = (false, false);

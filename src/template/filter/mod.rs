@@ -7,6 +7,7 @@ pub(super) mod list;
 pub(super) mod number;
 pub(super) mod regex;
 mod words;
+mod yaml;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -37,7 +38,7 @@ const fn raw(name: &'static str, run: Run) -> Filter {
 
 static ALL: LazyLock<HashMap<&'static str, &'static Filter>> = LazyLock::new(|| {
     let areas: &[&[Filter]] =
-        &[choose::FILTERS, dict::FILTERS, json::FILTERS, list::FILTERS, number::FILTERS, regex::FILTERS, words::FILTERS];
+        &[choose::FILTERS, dict::FILTERS, json::FILTERS, list::FILTERS, number::FILTERS, regex::FILTERS, words::FILTERS, yaml::FILTERS];
     areas.iter().flat_map(|area| area.iter()).map(|filter| (filter.name, filter)).collect()
 });
 

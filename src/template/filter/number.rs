@@ -89,7 +89,10 @@ pub(in crate::template) fn to_bool(value: &Value) -> Option<bool> {
 fn bool(_eval: &Eval<'_>, value: Value, args: Args) -> Result<Value> {
     args.end()?;
     // Ansible warns about other values, and takes them for false.
-    Ok(Value::Bool(to_bool(&value).unwrap_or(false)))
+    Ok(Value::Bool(match &value {
+        Value::Str(text) => matches!(text.to_lowercase().as_str(), "yes" | "on" | "1" | "true"),
+        other => to_bool(other).unwrap_or(false),
+    }))
 }
 
 fn abs(_eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {

@@ -1,0 +1,46 @@
+# Recipes for everyday work. `just` lists them.
+
+export RAPPEL_AGENT_BIN := env("RAPPEL_AGENT_BIN", "")
+
+[private]
+default:
+    @just --list
+
+# Build the program with the static agent inside
+[group('dev')]
+build:
+    cargo build --release
+
+# Deploy, fail and roll back on a fleet inside the program
+[group('dev')]
+demo *args:
+    cargo run --release -- demo {{ args }}
+
+# Pass the tests
+[group('test')]
+test *args:
+    ./test {{ args }}
+
+# Benchmarks of parsing, templates, planning and the wire
+[group('test')]
+bench *args:
+    cargo bench {{ args }}
+
+# Format, lints, docs: what CI checks besides tests
+[group('check')]
+check:
+    cargo fmt --check
+    RAPPEL_AGENT_BIN=/dev/null cargo clippy --all-targets -- -D warnings
+    RAPPEL_AGENT_BIN=/dev/null RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+    cargo deny check bans licenses sources
+
+# Rewrite docs/reference from the declarations in the code
+[group('doc')]
+docs:
+    UPDATE_DOCS=1 cargo test --test integration reference
+
+# The size of the static agent
+[group('release')]
+agent-size:
+    cargo build --release
+    find target/release/build -name agent.bin -exec ls -l {} +

@@ -5,6 +5,7 @@ mod inventory;
 mod modules;
 mod output;
 mod reference;
+mod semantics;
 mod ssh;
 mod support;
 mod tidy;

@@ -12,7 +12,7 @@ use super::settings::AfterFatalRescue;
 use super::task::{HostOutcome, TaskRun};
 use super::transaction::Transaction;
 use super::{Effect, PlayState, Shared};
-use crate::event::{EventKind, Status, TaskInfo};
+use crate::event::{EventKind, Status, TaskInfo, Verdict};
 use crate::model::Keyword;
 use crate::plan::{Block, Step, Work};
 use crate::template::{Expr, Scope, Value, from_wire, to_wire};
@@ -30,6 +30,8 @@ pub(super) struct Batch {
     pub(super) ended: bool,
     /// The transaction that is open.
     pub(super) transaction: Option<Arc<Transaction>>,
+    /// A transaction was closed, and said how it ended.
+    pub(super) closed: bool,
 }
 
 /// The hosts that do the same step now.
@@ -49,7 +51,7 @@ impl Batch {
             play.plan.body.clone()
         };
         let cursors = hosts.iter().map(|host| (host.clone(), Cursor::new(&body))).collect();
-        Self { shared, play, cursors, fatal: None, ended: false, transaction: None }
+        Self { shared, play, cursors, fatal: None, ended: false, transaction: None, closed: false }
     }
 
     /// All hosts do a step before any does the next.
@@ -66,6 +68,29 @@ impl Batch {
             }
         }
         self.close_transactions().await;
+        self.tell_rollback().await;
+    }
+
+    /// A rescue ran everywhere because of `any_errors_fatal`: a roll-back written by hand, without a journal. It has a verdict too.
+    async fn tell_rollback(&self) {
+        let rolled = self.cursors.values().any(|cursor| cursor.state() == State::RolledBack);
+        if !rolled || self.closed {
+            return;
+        }
+        let id = format!("rescue of {}", self.play.name);
+        for (host, cursor) in &self.cursors {
+            let verdict = match cursor.state() {
+                State::RolledBack => Verdict::RolledBack,
+                State::Unreachable => Verdict::Unknown,
+                State::Failed if cursor.rescue_failed() => Verdict::RollbackFailed,
+                _ => Verdict::Untouched,
+            };
+            self.shared.events.emit(EventKind::HostVerdict { id: id.clone(), host: host.clone(), verdict, undo: None }).await;
+        }
+        self.shared
+            .events
+            .emit(EventKind::TransactionFinished { id, cause: self.fatal.clone().or(Some("a task failed".to_owned())) })
+            .await;
     }
 
     /// The lowest of all hosts' next steps, and who stands there.
@@ -189,7 +214,9 @@ impl Batch {
     }
 
     async fn settle(&mut self, round: &Round, outcomes: Vec<(String, HostOutcome)>, once: bool) {
-        let fatal = self.any_errors_fatal(round);
+        // While the fleet goes back, a host that cannot must not keep the others from it.
+        let going_back = round.step.section.is_some() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop;
+        let fatal = self.any_errors_fatal(round) && !going_back;
         let mut includes = Vec::new();
         let mut failed = None;
         for (host, mut outcome) in outcomes {

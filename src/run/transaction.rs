@@ -193,6 +193,7 @@ impl Batch {
 
     async fn close(&mut self, open: &Arc<Transaction>) {
         self.transaction = None;
+        self.closed = true;
         self.play.set_transaction(None);
         let lost = self.cursors.iter().find(|(_, cursor)| !matches!(cursor.state(), State::Active | State::Done));
         let mut cause = self.fatal.clone().or_else(|| lost.map(|(host, _)| format!("`{host}` failed")));

@@ -1,10 +1,13 @@
 //! The filters, one file per area. Each area lists its filters in a table; a filter's name there is its short name.
 
 mod choose;
+mod crypt;
 mod dict;
+mod hash;
 mod json;
 pub(super) mod list;
 pub(super) mod number;
+pub(super) mod path;
 pub(super) mod regex;
 mod words;
 mod yaml;
@@ -37,8 +40,18 @@ const fn raw(name: &'static str, run: Run) -> Filter {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Filter>> = LazyLock::new(|| {
-    let areas: &[&[Filter]] =
-        &[choose::FILTERS, dict::FILTERS, json::FILTERS, list::FILTERS, number::FILTERS, regex::FILTERS, words::FILTERS, yaml::FILTERS];
+    let areas: &[&[Filter]] = &[
+        choose::FILTERS,
+        dict::FILTERS,
+        hash::FILTERS,
+        json::FILTERS,
+        list::FILTERS,
+        number::FILTERS,
+        path::FILTERS,
+        regex::FILTERS,
+        words::FILTERS,
+        yaml::FILTERS,
+    ];
     areas.iter().flat_map(|area| area.iter()).map(|filter| (filter.name, filter)).collect()
 });
 

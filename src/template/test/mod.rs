@@ -1,8 +1,10 @@
 //! The tests, as in `x is defined`.
 
 mod compare;
+mod file;
 mod kind;
 mod outcome;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -33,7 +35,7 @@ const fn raw(name: &'static str, run: Run) -> Test {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Test>> = LazyLock::new(|| {
-    let areas: &[&[Test]] = &[compare::TESTS, kind::TESTS, outcome::TESTS];
+    let areas: &[&[Test]] = &[compare::TESTS, file::TESTS, kind::TESTS, outcome::TESTS, version::TESTS];
     areas.iter().flat_map(|area| area.iter()).map(|test| (test.name, test)).collect()
 });
 

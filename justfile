@@ -39,6 +39,12 @@ check:
 docs:
     UPDATE_DOCS=1 cargo test --test integration reference
 
+# Record tests/output anew; needs the ansible-core that COMPATIBILITY.md names
+[group('doc')]
+record ansible='ansible-playbook':
+    cargo build
+    tests/output/record.py "$(command -v {{ ansible }})" target/debug/rappel
+
 # The size of the static agent
 [group('release')]
 agent-size:

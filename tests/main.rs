@@ -1,4 +1,10 @@
 //! The one integration binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test fails by panicking, and says why; all of it is one program"
+)]
 
 mod bad;
 mod inventory;

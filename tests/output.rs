@@ -63,8 +63,9 @@ fn people_see_what_ansible_shows_them() {
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let at = expected.iter().zip(&found).take_while(|(expected, found)| expected == found).count();
-    let rest = |lines: &[&str]| lines[at.saturating_sub(2)..].iter().take(8).map(|line| format!("  {line:?}\n")).collect::<String>();
-    format!("line {}, expected:\n{}found:\n{}", at + 1, rest(&expected), rest(&found))
+    let rest =
+        |lines: &[&str]| lines[at.saturating_sub(2)..].iter().take(8).map(|line| format!("  {line:?}")).collect::<Vec<_>>().join("\n");
+    format!("line {}, expected:\n{}\nfound:\n{}\n", at + 1, rest(&expected), rest(&found))
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn a_rolled_back_run_in_every_format() {
     let github = Github::new(Look::default(), Some(summary.path().to_owned()), Some(outputs.path().to_owned()));
     let formats = [
         ("human", shown(&events, Human::new(Look::default()))),
-        ("quiet", shown(&events, Quiet::new(Look::default()))),
+        ("quiet", shown(&events, Quiet::new(&Look::default()))),
         ("github", shown(&events, github)),
         ("junit", shown(&events, Junit::default())),
         ("json", shown(&events, Json::default())),

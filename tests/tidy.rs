@@ -87,7 +87,7 @@ impl Findings {
 #[test]
 fn the_tree_is_tidy() {
     let mut findings = Findings::default();
-    for file in files("src").iter().chain(&files("tests")).filter(|file| file.ends_with(".rs")) {
+    for file in files("src").iter().chain(&files("tests")).filter(|file| is_rust(file)) {
         let text = fs::read_to_string(file).unwrap();
         shape(&mut findings, file, &text);
         words(&mut findings, file, &text);
@@ -138,6 +138,10 @@ fn layer(file: &str) -> Option<&'static str> {
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
     lines.map(|line| line.split_once("//").map_or(line, |(code, _)| code))
+}
+
+fn is_rust(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "rs")
 }
 
 fn is_test(file: &str) -> bool {
@@ -232,7 +236,7 @@ fn modules(findings: &mut Findings) {
 fn forgotten(findings: &mut Findings) {
     for (folder, root) in [("tests", "tests/main.rs"), ("tests/modules", "tests/modules/mod.rs")] {
         let mods = fs::read_to_string(root).unwrap();
-        for file in files(folder).iter().filter(|file| file.ends_with(".rs") && *file != root) {
+        for file in files(folder).iter().filter(|file| is_rust(file) && *file != root) {
             let inside = &file[folder.len() + 1..];
             if inside.contains('/') {
                 continue;

@@ -129,7 +129,9 @@ fn list(options: &RunOptions, inventory: &Inventory, prepared: &Prepared) -> Out
     let pattern = Pattern::parse(&[Spanned::new(options.pattern.clone(), Span::default())]);
     let hosts = inventory.select(&pattern, limit.as_ref(), &mut Diagnostics::default());
     println!("  hosts ({}):", hosts.len());
-    hosts.iter().for_each(|host| println!("    {}", host.name));
+    for host in hosts {
+        println!("    {}", host.name);
+    }
     Ok(Exit::Success)
 }
 

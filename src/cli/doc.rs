@@ -53,7 +53,9 @@ fn list() -> String {
         line(&mut text, format_args!("  {:<24} {}", entry.name, summary(entry)));
     }
     text.push_str("\nKeywords:\n");
-    Keyword::TABLE.iter().for_each(|row| line(&mut text, format_args!("  {:<24} {}", row.name, row.doc)));
+    for row in Keyword::TABLE {
+        line(&mut text, format_args!("  {:<24} {}", row.name, row.doc));
+    }
     text
 }
 
@@ -103,7 +105,7 @@ pub(super) fn module_page(entry: &Entry) -> String {
 }
 
 fn param_row(param: &Param) -> String {
-    let aliases: String = param.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
+    let aliases = std::iter::once(&param.name).chain(param.aliases).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let default = match param {
         Param { required: true, .. } => "**required**".to_owned(),
         Param { default: "", .. } => String::new(),
@@ -111,7 +113,7 @@ fn param_row(param: &Param) -> String {
     };
     let doc: Vec<_> = param.doc.lines().map(str::trim).collect();
     let doc = doc.join(" ").trim().replace('|', "\\|");
-    format!("| `{}`{aliases} | {} | {default} | {doc} |\n", param.name, kind_text(param.kind).replace('|', "\\|"))
+    format!("| {aliases} | {} | {default} | {doc} |\n", kind_text(param.kind).replace('|', "\\|"))
 }
 
 fn kind_text(kind: Kind) -> String {

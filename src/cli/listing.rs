@@ -63,7 +63,9 @@ fn listed(
     steps.retain(|step| step.span != play.span);
     if options.list_tasks {
         out += "    tasks:\n";
-        steps.iter().for_each(|step| out += &format!("      {}\tTAGS: [{}]\n", title(step, prepared), sorted_tags([*step]).join(", ")));
+        for step in &steps {
+            out += &format!("      {}\tTAGS: [{}]\n", title(step, prepared), sorted_tags([*step]).join(", "));
+        }
     }
     if options.list_tags {
         out += &format!("      TASK TAGS: [{}]\n", sorted_tags(steps).join(", "));
@@ -73,7 +75,7 @@ fn listed(
 
 /// The task as it is called before there is a host: with the templates of its name as they are written.
 fn title(step: &Step, prepared: &Prepared) -> String {
-    let name = step.name.as_ref().map(|name| name.literal().map_or_else(|| prepared.text(name.span()), |name| name.to_text()));
+    let name = step.name.as_ref().map(|name| name.literal().map_or_else(|| prepared.text(name.span()), crate::template::Value::to_text));
     let role = step.context.role.as_ref().map(|role| format!("{} : ", role.name)).unwrap_or_default();
     match name {
         Some(name) => format!("{role}{name}"),

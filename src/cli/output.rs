@@ -19,9 +19,9 @@ pub(super) enum Format {
     Json,
     /// Every event as a line.
     Jsonl,
-    /// JUnit XML.
+    /// `JUnit` XML.
     Junit,
-    /// Groups and annotations of GitHub Actions.
+    /// Groups and annotations of `GitHub` Actions.
     Github,
     /// Failures and one line.
     Quiet,
@@ -45,7 +45,7 @@ impl Format {
             Self::Jsonl => Box::new(Jsonl),
             Self::Junit => Box::new(Junit::default()),
             Self::Github => Box::new(Github::new(look.clone(), file("GITHUB_STEP_SUMMARY"), file("GITHUB_OUTPUT"))),
-            Self::Quiet => Box::new(Quiet::new(look.clone())),
+            Self::Quiet => Box::new(Quiet::new(look)),
         }
     }
 }
@@ -71,13 +71,11 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(PathBuf::from(file))));
         let names = Format::NAMES.map(|(name, _)| name);
-        match Format::NAMES.iter().find(|(known, _)| *known == name) {
-            Some((_, format)) => Ok(Self { format: *format, file }),
-            None => {
-                let meant = did_you_mean(name, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-                Err(format!("expected one of {}, found `{name}`{meant}", names.join(", ")))
-            }
+        if let Some((_, format)) = Format::NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(Self { format: *format, file });
         }
+        let meant = did_you_mean(name, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        Err(format!("expected one of {}, found `{name}`{meant}", names.join(", ")))
     }
 }
 
@@ -120,13 +118,11 @@ pub(super) fn outputs_or(
 }
 
 fn add(outputs: &mut Outputs, reporter: Box<dyn Reporter + Send>, file: Option<&Path>) -> Result<(), String> {
-    match file {
-        Some(path) => outputs.add_file(reporter, path).map_err(|error| format!("cannot write `{}`: {error}", path.display())),
-        None => {
-            outputs.add(reporter);
-            Ok(())
-        }
+    if let Some(path) = file {
+        return outputs.add_file(reporter, path).map_err(|error| format!("cannot write `{}`: {error}", path.display()));
     }
+    outputs.add(reporter);
+    Ok(())
 }
 
 /// The look that the configuration of this place asks for. `verbosity` counts `-v`.

@@ -25,6 +25,7 @@ const BACKLOG: usize = 1024;
   rappel play -i inventories/production site.yml
   rappel play -i web1,web2, -l web1 site.yml --check --diff
   rappel play --atomic -i hosts site.yml -e version=1.4.2")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct PlayOptions {
     /// The playbooks
     #[arg(required = true, value_name = "PLAYBOOK")]

@@ -94,7 +94,7 @@ impl Prepared {
                             vars.extend(compile(&self.templar, &entries, &mut self.diags));
                         }
                         _ => {
-                            self.diags.push(Diagnostic::error("extra-vars", "expected a mapping of variables").at(Span::new(id, 0, 0), ""))
+                            self.diags.push(Diagnostic::error("extra-vars", "expected a mapping of variables").at(Span::new(id, 0, 0), ""));
                         }
                     }
                 }

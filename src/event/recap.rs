@@ -273,7 +273,9 @@ mod tests {
         ];
         for (events, code) in table {
             let mut recap = Recap::default();
-            events.iter().for_each(|event| recap.apply(event));
+            for event in &events {
+                recap.apply(event);
+            }
             assert_eq!(recap.exit().code(), code, "{events:?}");
         }
     }

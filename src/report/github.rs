@@ -119,9 +119,13 @@ impl Github {
         let verdicts = self.recap.verdicts();
         if !verdicts.is_empty() {
             text.push_str("\n| host | transaction |\n|---|---|\n");
-            verdicts.iter().for_each(|(host, verdict)| text.push_str(&format!("| {} | {} |\n", cell(host), word(*verdict))));
+            for (host, verdict) in verdicts {
+                text.push_str(&format!("| {} | {} |\n", cell(host), word(verdict)));
+            }
         }
-        self.failures.iter().for_each(|failure| text.push_str(&format!("\n- {failure}")));
+        for failure in &self.failures {
+            text.push_str(&format!("\n- {failure}"));
+        }
         text + "\n"
     }
 }

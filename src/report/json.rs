@@ -35,7 +35,8 @@ struct Play {
 struct Task {
     #[serde(skip)]
     id: u64,
-    task: Named,
+    #[serde(rename = "task")]
+    named: Named,
     hosts: IndexMap<String, Map>,
 }
 
@@ -99,14 +100,14 @@ impl Json {
         let path = format!("{}:{}", task.path, task.position.line);
         let named =
             Named { duration: Duration { start: at, end: None }, id: Some(task.id.to_string()), name: task.name.clone(), path: Some(path) };
-        play.tasks.push(Task { id: task.id, task: named, hosts: IndexMap::new() });
+        play.tasks.push(Task { id: task.id, named, hosts: IndexMap::new() });
     }
 
     fn finish(&mut self, result: &TaskResult, at: Timestamp) {
         let Some(play) = self.document.plays.last_mut() else { return };
         play.play.duration.end = Some(at);
         let Some(task) = play.tasks.iter_mut().rev().find(|task| task.id == result.task) else { return };
-        task.task.duration.end = Some(at);
+        task.named.duration.end = Some(at);
         task.hosts.insert(result.host.clone(), result.result.clone());
     }
 }

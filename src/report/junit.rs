@@ -1,4 +1,4 @@
-//! JUnit XML: one suite per host, one case per task.
+//! `JUnit` XML: one suite per host, one case per task.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ enum Outcome {
         message: String,
         detail: String,
     },
-    /// The test could not be made, as JUnit puts it.
+    /// The test could not be made, as `JUnit` puts it.
     Error {
         message: String,
         detail: String,

@@ -1,6 +1,6 @@
 //! One task on many hosts, in the look of Ansible's ad-hoc command: the output of programs as it is, other results as JSON.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::human::{Human, Look};
 use super::paint::Color;

@@ -51,7 +51,7 @@ pub struct Paint(pub bool);
 
 impl Paint {
     /// `text` in `color`. Every line is coloured by itself, so that a pager can show any part.
-    pub fn text<'a>(self, color: Color, text: &'a str) -> Cow<'a, str> {
+    pub fn text(self, color: Color, text: &str) -> Cow<'_, str> {
         if !self.0 {
             return Cow::Borrowed(text);
         }

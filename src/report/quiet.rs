@@ -15,8 +15,8 @@ pub struct Quiet {
 
 impl Quiet {
     /// A reporter with the colours of `look`.
-    pub fn new(look: Look) -> Self {
-        let quiet = Look { verbosity: 0, display_ok_hosts: false, display_skipped_hosts: false, ..look };
+    pub fn new(look: &Look) -> Self {
+        let quiet = Look { verbosity: 0, display_ok_hosts: false, display_skipped_hosts: false, ..look.clone() };
         Self { human: Human::new(quiet), recap: Recap::default() }
     }
 }
@@ -25,14 +25,6 @@ impl Reporter for Quiet {
     fn on(&mut self, event: &Event, to: &mut Streams<'_>) -> io::Result<()> {
         self.recap.apply(event);
         match &event.kind {
-            // The human reporter has to know the task; with everything hidden it shows the banner with the first failure.
-            EventKind::TaskStarted(_) => self.human.on(event, to),
-            EventKind::TaskFinished(result) if is_failure(result.status) && !result.ignored && !result.rescued => self.human.on(event, to),
-            EventKind::Checked { status: CheckStatus::Failed, .. } | EventKind::StageFinished { status: StageStatus::Failed, .. } => {
-                self.human.on(event, to)
-            }
-            EventKind::HostVerdict { .. } | EventKind::TransactionFinished { .. } => self.human.on(event, to),
-            EventKind::Warned(finding) if finding.diagnostic.severity == Severity::Error => self.human.on(event, to),
             EventKind::RunFinished { exit } => {
                 self.human.on(event, to)?;
                 let hosts = self.recap.hosts();
@@ -42,11 +34,22 @@ impl Reporter for Quiet {
                 let (count, took) = (hosts.len(), event.elapsed.as_secs_f64());
                 writeln!(to.out, "{verdict}: {count} hosts, {changed} changed, {bad} failed ({took:.1}s)")
             }
+            kind if wanted(kind) => self.human.on(event, to),
             _ => Ok(()),
         }
     }
 }
 
-fn is_failure(status: Status) -> bool {
-    matches!(status, Status::Failed | Status::Unreachable)
+/// Whether somebody has to know, or the human reporter in order to show what somebody has to know.
+fn wanted(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::TaskStarted(_) | EventKind::HostVerdict { .. } | EventKind::TransactionFinished { .. } => true,
+        EventKind::TaskFinished(result) => {
+            matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored && !result.rescued
+        }
+        EventKind::Checked { status, .. } => *status == CheckStatus::Failed,
+        EventKind::StageFinished { status, .. } => *status == StageStatus::Failed,
+        EventKind::Warned(finding) => finding.diagnostic.severity == Severity::Error,
+        _ => false,
+    }
 }

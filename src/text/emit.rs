@@ -378,6 +378,7 @@ fn escape(letter: char) -> Option<String> {
 }
 
 /// In which styles a text can be written.
+#[expect(clippy::struct_excessive_bools, reason = "each style is possible or not by itself")]
 struct Analysis {
     plain: bool,
     single: bool,
@@ -396,7 +397,7 @@ impl Analysis {
         let hard = special || space_before_break;
         Self {
             plain: !hard && !edges && !lines && !has_indicators(text),
-            single: !hard && !space_after_break && !(lines && text.ends_with(' ')),
+            single: !(hard || space_after_break || lines && text.ends_with(' ')),
             block: !hard && !text.ends_with(' '),
             lines,
         }

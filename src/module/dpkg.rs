@@ -9,7 +9,7 @@ use crate::wire::Failure;
 
 /// One package of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Package {
+pub(super) struct Package {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -30,14 +30,14 @@ pub struct Package {
 
 /// The database: packages by name; several architectures of one name follow each other.
 #[derive(Debug, Default)]
-pub struct Database(HashMap<String, Vec<Package>>);
+pub(super) struct Database(HashMap<String, Vec<Package>>);
 
 impl Database {
     /// Reads the host's database.
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    pub fn read(machine: &Machine) -> Result<Self, Failure> {
+    pub(super) fn read(machine: &Machine) -> Result<Self, Failure> {
         Ok(Self::parse(&machine.read_text(Path::new("/var/lib/dpkg/status"))?.unwrap_or_default()))
     }
 
@@ -53,17 +53,17 @@ impl Database {
     }
 
     /// All packages that are installed, in no order.
-    pub fn installed(&self) -> impl Iterator<Item = &Package> {
+    pub(super) fn installed(&self) -> impl Iterator<Item = &Package> {
         self.0.values().flatten().filter(|package| package.installed)
     }
 
     /// The installed package called `name`, which may end with `:architecture`.
-    pub fn get(&self, name: &str) -> Option<&Package> {
+    pub(super) fn get(&self, name: &str) -> Option<&Package> {
         self.known(name).find(|package| package.installed)
     }
 
     /// The package called `name`, installed or not.
-    pub fn known(&self, name: &str) -> impl Iterator<Item = &Package> {
+    pub(super) fn known(&self, name: &str) -> impl Iterator<Item = &Package> {
         let (name, architecture) = name.split_once(':').map_or((name, None), |(name, architecture)| (name, Some(architecture)));
         let same = move |package: &&Package| {
             architecture.is_none_or(|wanted| package.architecture == wanted || wanted == "any" || package.architecture == "all")
@@ -72,7 +72,7 @@ impl Database {
     }
 
     /// Whether an installed package stands in for `name`.
-    pub fn provided(&self, name: &str) -> bool {
+    pub(super) fn provided(&self, name: &str) -> bool {
         self.installed().any(|package| package.provides.iter().any(|provided| provided == name))
     }
 }
@@ -105,7 +105,7 @@ impl Package {
 }
 
 /// Compares versions as `dpkg --compare-versions` does (deb-version(7)).
-pub fn compare_versions(left: &str, right: &str) -> Ordering {
+pub(super) fn compare_versions(left: &str, right: &str) -> Ordering {
     let parts = |version: &'_ str| -> (u64, String, String) {
         let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));

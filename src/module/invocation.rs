@@ -12,7 +12,7 @@ use crate::wire::{Failure, Map, Outcome, Value};
 
 /// How to run something on the playbook's behalf.
 #[derive(Clone, Debug, Default)]
-pub struct Invocation {
+pub(super) struct Invocation {
     /// What the result calls the command: its words, or a shell's text.
     pub shown: Value,
     /// What is run.
@@ -27,7 +27,7 @@ pub struct Invocation {
 
 /// When a command ran, as its result tells it.
 #[derive(Clone, Debug)]
-pub struct Ran {
+pub(super) struct Ran {
     start: String,
     end: String,
     delta: String,
@@ -35,7 +35,7 @@ pub struct Ran {
 
 impl Ran {
     /// Runs `work`, and keeps the time.
-    pub fn time<T>(work: impl FnOnce() -> T) -> (T, Self) {
+    pub(super) fn time<T>(work: impl FnOnce() -> T) -> (T, Self) {
         let (start, began) = (local_now(), Instant::now());
         let result = work();
         (result, Self { start, end: local_now(), delta: elapsed(began.elapsed()) })
@@ -47,7 +47,7 @@ impl Invocation {
     ///
     /// # Errors
     /// When it could not be run, or exited with something but 0.
-    pub fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+    pub(super) fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         if let Some(done) = self.settled(machine)? {
             return Ok(done);
         }
@@ -64,7 +64,7 @@ impl Invocation {
     ///
     /// # Errors
     /// When the directory to run in is missing.
-    pub fn settled(&self, machine: &mut Machine) -> Result<Option<Outcome>, Failure> {
+    pub(super) fn settled(&self, machine: &mut Machine) -> Result<Option<Outcome>, Failure> {
         if let Some(directory) = &self.command.chdir
             && let Err(error) = directory.read_dir()
         {
@@ -120,7 +120,7 @@ impl Invocation {
     ///
     /// # Errors
     /// When the status is not 0.
-    pub fn judge(&self, completed: &Completed, times: &Ran, machine: &mut Machine) -> Result<Outcome, Failure> {
+    pub(super) fn judge(&self, completed: &Completed, times: &Ran, machine: &mut Machine) -> Result<Outcome, Failure> {
         let mut data = Map::new();
         let text = |bytes: String| if self.strip { bytes.trim_end_matches(['\r', '\n']).to_owned() } else { bytes };
         data.insert("cmd".into(), self.shown.clone());
@@ -166,12 +166,12 @@ fn python_error(error: &io::Error, name: &str) -> String {
 }
 
 /// The directory to run in, as the playbook wrote it.
-pub fn directory(chdir: Option<&PathText>, machine: &Machine) -> Option<PathBuf> {
+pub(super) fn directory(chdir: Option<&PathText>, machine: &Machine) -> Option<PathBuf> {
     chdir.map(|path| machine.path(&path.0)).filter(|path| path != Path::new(""))
 }
 
 /// What a program shall read: with a line end, unless that is not wanted.
-pub fn input(stdin: Option<&str>, add_newline: bool) -> Vec<u8> {
+pub(super) fn input(stdin: Option<&str>, add_newline: bool) -> Vec<u8> {
     let mut bytes = stdin.unwrap_or_default().as_bytes().to_vec();
     if add_newline && stdin.is_some() {
         bytes.push(b'\n');

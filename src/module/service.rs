@@ -1,4 +1,4 @@
-//! Controls services, with whatever the host starts them: systemd, OpenRC, or scripts in `/etc/init.d`.
+//! Controls services, with whatever the host starts them: systemd, `OpenRC`, or scripts in `/etc/init.d`.
 //!
 //! ```yaml
 //! - service: {name: nginx, state: started, enabled: true}

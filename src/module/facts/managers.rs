@@ -10,7 +10,7 @@ pub(super) fn packages(source: &Source, facts: &mut Map) {
 }
 
 /// `apt`, `dnf`, `yum`, `apk` …; `unknown` when there is none.
-pub fn package_manager(source: &Source, family: &str) -> &'static str {
+pub(super) fn package_manager(source: &Source, family: &str) -> &'static str {
     const PROGRAMS: [(&str, &str); 13] = [
         ("/usr/bin/apt-get", "apt"),
         ("/usr/bin/dnf-3", "dnf"),
@@ -43,7 +43,7 @@ pub(super) fn services(source: &Source, facts: &mut Map) {
 }
 
 /// `systemd`, `openrc`, `sysvinit`, or the name of whatever is process 1.
-pub fn service_manager(source: &Source) -> String {
+pub(super) fn service_manager(source: &Source) -> String {
     let first = source.word("/proc/1/comm").unwrap_or_default();
     let first = first.rsplit('/').next().unwrap_or_default();
     // A shell or a container's init as process 1 says nothing about services.

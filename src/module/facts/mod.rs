@@ -25,7 +25,7 @@ use crate::wire::{Map, Value};
 
 /// Where facts come from: the files below a root (for tests), and programs.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub(super) struct Source {
     root: PathBuf,
     environment: BTreeMap<String, String>,
     fact_path: PathBuf,
@@ -34,7 +34,7 @@ pub struct Source {
 
 impl Source {
     /// This host, with the environment that programs of the task see.
-    pub fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration) -> Self {
+    pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration) -> Self {
         Self { root: PathBuf::from("/"), environment, fact_path, limit }
     }
 
@@ -191,7 +191,7 @@ const FOREIGN: [&str; 2] = ["facter", "ohai"];
 ///
 /// # Errors
 /// A subset that does not exist.
-pub fn collect(wanted: &[String], source: &Source) -> Result<Map, String> {
+pub(super) fn collect(wanted: &[String], source: &Source) -> Result<Map, String> {
     let chosen = choose(wanted)?;
     let mut facts = Map::new();
     for subset in SUBSETS.iter().filter(|subset| chosen.contains(&subset.name)) {

@@ -1,4 +1,4 @@
-//! SELinux, AppArmor, FIPS, capabilities, host keys.
+//! `SELinux`, `AppArmor`, FIPS, capabilities, host keys.
 
 use super::{Source, map, put};
 use crate::wire::{Map, Value};

@@ -26,6 +26,7 @@ pub(super) fn get(name: &str) -> Option<Value> {
             Ok(Value::Object(Arc::new(Joiner { separator, used: Mutex::new(false) })))
         }),
         "lipsum" => ("lipsum", lipsum),
+        "now" => ("now", super::moment::now),
         _ => return None,
     };
     Some(Value::Object(Arc::new(Function { name, run })))

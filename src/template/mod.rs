@@ -21,6 +21,7 @@ mod global;
 mod lazy;
 mod lookup;
 mod method;
+mod moment;
 mod object;
 mod python;
 mod random;

@@ -72,3 +72,59 @@ fn every_mistake_is_drawn_as_expected() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_a_reader_panic(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40), noise in ".{0,12}") {
+        let sources = Sources::default();
+        let id = sources.add("test.yml", pieces.concat() + &noise);
+        let loader = Loader::new(sources.clone(), Arc::default());
+        let mut diags = Diagnostics::default();
+        for node in yaml::parse(&sources, id, &mut diags) {
+            loader.tasks_of(&node, Level::Task, &mut diags);
+        }
+        for diagnostic in diags.into_vec() {
+            snippet::draw(&Finding::new(diagnostic, &sources), true);
+        }
+    }
+}
+
+/// What playbooks are made of.
+const PIECES: &[&str] = &[
+    "- ",
+    "name: x",
+    "block:\n",
+    "  ",
+    "\n",
+    "\t",
+    "{{ x }}",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!vault ",
+    "!!int ",
+    "|\n",
+    ": ",
+    ":",
+    "#",
+    "---\n",
+    "é",
+    "\u{feff}",
+    "\r\n",
+    "? ",
+    "copy: src=a",
+    "with_items: ",
+    "action: ",
+    "args:",
+    "hosts: all",
+    "0x",
+    "1:3",
+    "2001-01-01",
+    "\0",
+];

@@ -29,8 +29,13 @@ fn excerpt(span: Span, sources: &Sources) -> Excerpt {
     // A label at a line's end would otherwise point into the next line.
     let marked = text.get(start..end).unwrap_or_default();
     end = start + marked.trim_end_matches(['\n', '\r']).len();
-    let lines = text.get(first..line_end(text, end)).unwrap_or_default();
-    Excerpt { first_line: position.line, position, text: lines.to_owned(), start: start - first, end: end - first }
+    // One more line on either side: what stands between two labels can then be shown.
+    let from = text.get(..first.saturating_sub(1)).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let first_line = if from < first { position.line - 1 } else { position.line };
+    let here = line_end(text, end);
+    let below = text.get(here..).and_then(|rest| rest.find('\n')).map_or(here, |newline| line_end(text, here + newline + 1));
+    let lines = text.get(from..below).unwrap_or_default();
+    Excerpt { first_line, position, text: lines.to_owned(), start: start - from, end: end - from }
 }
 
 fn line_end(text: &str, from: usize) -> usize {

@@ -100,11 +100,66 @@ fn piece<'a>(leader: &'a Excerpt, together: &[(usize, &Excerpt)]) -> Piece<'a> {
         text.push_str(line);
         text.push('\n');
     }
+    // By line and column: the excerpt's line ends may have been two bytes.
+    let place = |excerpt: &Excerpt, offset: usize| {
+        let before = excerpt.text.get(..offset)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = (excerpt.first_line - first_line) as usize + before.matches('\n').count();
+        Some((starts.get(line)? + offset - line_start).min(text.len()))
+    };
     let marks = together.iter().filter_map(|(index, excerpt)| {
-        let base = starts.get((excerpt.first_line - first_line) as usize)?;
-        let end = (base + excerpt.end).min(text.len());
-        Some((*index, (base + excerpt.start).min(end)..end))
+        let start = place(excerpt, excerpt.start)?;
+        Some((*index, start..place(excerpt, excerpt.end)?.max(start)))
     });
     let marks = marks.collect();
     Piece { name: &leader.position.name, first_line, text, marks, position: (leader.position.line, leader.position.column) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::text::{Diagnostic, Sources, Span};
+
+    #[test]
+    fn two_files_and_a_help() {
+        let sources = Sources::default();
+        let one = sources.add("site.yml", "a: 1\n\tb: 2\nc: 東京 x\n");
+        let two = sources.add("other.yml", "x: y\n");
+        let diagnostic = Diagnostic::warning("some-code", "something is odd")
+            .at(Span::new(one, 14, 20), "here")
+            .at(Span::new(two, 0, 1), "because of this")
+            .at(Span::new(one, 0, 1), "and this")
+            .help("do it otherwise");
+        let finding = Finding::new(diagnostic, &sources);
+        let expected = [
+            "warning[some-code]: something is odd",
+            " --> site.yml:3:4",
+            "  |",
+            "1 | a: 1",
+            "  | - and this",
+            "2 |     b: 2",
+            "3 | c: 東京 x",
+            "  |    ^^^^ here",
+            "  |",
+            " ::: other.yml:1:1",
+            "  |",
+            "1 | x: y",
+            "  | - because of this",
+            "  |",
+            "help: do it otherwise",
+        ];
+        assert_eq!(draw(&finding, false).lines().collect::<Vec<_>>(), expected);
+        let colored = draw(&finding, true);
+        assert!(colored.contains("\u{1b}[") && anstream::adapter::strip_str(&colored).to_string() == draw(&finding, false));
+    }
+
+    #[test]
+    fn what_was_encrypted_is_not_shown() {
+        let sources = Sources::default();
+        let id = sources.add_secret(Path::new("secrets.yml"), "password: hunter2\n");
+        let picture = draw(&Finding::new(Diagnostic::error("code", "wrong").at(Span::new(id, 10, 17), ""), &sources), false);
+        assert!(picture.contains("secrets.yml:1:11") && !picture.contains("hunter2"), "{picture}");
+    }
 }

@@ -136,10 +136,21 @@ impl Builder<'_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.and_then(|tag| self.tag(&tag, &at));
-                let plain = style == ScalarStyle::Plain;
+                // As a key, `=` and `<<` are not what they are as values.
+                let is_key = matches!(self.open.last(), Some(Open { parts: Parts::Map { key: None, .. }, .. }));
+                let plain = style == ScalarStyle::Plain && !(is_key && text == "=");
                 let span = if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) { self.trimmed(span) } else { span };
                 // A node that is not there comes as `~` that covers nothing.
                 let text = if plain && span.start == span.end { "" } else { text.as_ref() };
+                if is_key
+                    && text.is_empty()
+                    && plain
+                    && tag.is_none()
+                    && anchor == 0
+                    && !self.text.get(..span.start as usize).unwrap_or_default().trim_end().ends_with('?')
+                {
+                    self.diags.push(Diagnostic::error("missing-key", "expected a key before `:`").at(span, ""));
+                }
                 let kind = compose::scalar(text, plain, tag.as_ref().map(|tag| (tag.name.as_str(), tag.span)), span, self.diags);
                 self.finish(Node::new(kind, span), anchor);
             }

@@ -148,3 +148,26 @@ fn hostile_documents_end_in_an_error() {
         assert!((1..3).contains(&diags.len()), "{:?}", diags.iter().take(5).collect::<Vec<_>>());
     }
 }
+
+/// `scalars.jsonl` holds plain scalars and what PyYAML 6 makes of them; floats are marked, for JSON knows no infinity.
+#[test]
+fn plain_scalars_mean_what_they_mean_to_pyyaml() {
+    let mut wrong = String::new();
+    for line in include_str!("scalars.jsonl").lines() {
+        let (text, expected): (String, serde_json::Value) = serde_json::from_str(line).unwrap();
+        let (nodes, diags) = read(&format!("a: {text}"));
+        let float = |name: &str| name.parse::<f64>().unwrap();
+        let fits = match (&nodes[0].get("a").unwrap().kind, &expected) {
+            (NodeKind::Null, serde_json::Value::Null) => true,
+            (NodeKind::Bool(found), serde_json::Value::Bool(value)) => found == value,
+            (NodeKind::Int(found), serde_json::Value::Number(value)) => Some(*found) == value.as_i64(),
+            (NodeKind::Str(found), serde_json::Value::String(value)) => found == value,
+            (NodeKind::Float(found), value) => value["$f"].as_str().is_some_and(|value| found.to_string() == float(value).to_string()),
+            _ => false,
+        };
+        if !fits || !diags.is_empty() {
+            writeln!(wrong, "{text:?}: expected {expected}, found {nodes:?} {diags:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

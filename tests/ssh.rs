@@ -52,12 +52,11 @@ async fn one_connection_and_one_agent_serve_many_calls() {
     let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
     let link = session.agent(None).await.unwrap();
     assert!(link.was_cold());
-    assert_eq!(Path::new(&link.hello().home), host.home);
     for text in ["a", "b"] {
         let outcome = link.call(call("ping", &[("data", text)]), &Blobs::default(), None).await.unwrap().unwrap();
         assert_eq!(outcome.data["ping"], text.into());
     }
-    assert!(std::ptr::eq(&*link, &*session.agent(None).await.unwrap()));
+    assert!(std::sync::Arc::ptr_eq(&link, &session.agent(None).await.unwrap()));
     session.close().await;
 
     let again = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
@@ -94,6 +93,89 @@ async fn raw_commands_need_no_agent() {
     assert!(started.elapsed() < Duration::from_secs(10), "a daemon that holds the output open must not hold us up");
     let killed = session.exec("kill -9 $$", b"", None).await.unwrap();
     assert!(killed.status != 0);
+}
+
+#[tokio::test]
+async fn passwords_log_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let connector = Connector::new(options(folder.path()));
+    for method in ["password", "keyboard-interactive"] {
+        for (password, good) in [(fleet.password(), true), ("wrong", false)] {
+            let base = endpoint(&fleet, host, host.port);
+            let endpoint = Endpoint {
+                identity_files: Vec::new(),
+                password: Some(Secret::new(password)),
+                ssh_args: format!("{} -o PreferredAuthentications={method}", base.ssh_args),
+                ..base
+            };
+            match connector.connect(&endpoint).await {
+                Ok(_) => assert!(good),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(
+                        !good && text.contains("permission denied (publickey,") && text.ends_with(&format!("tried {method}")),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_agent_finds_a_place_and_old_modes_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let connector = Connector::new(options(folder.path()));
+    // Eight controllers at once, on a host that has never seen the agent.
+    let cold = (0..8).map(|_| async {
+        let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
+        session.agent(None).await.unwrap().ping().await.unwrap();
+    });
+    futures::future::join_all(cold).await;
+    let cache = host.home.join(".cache/rappel");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 1, "nothing but the agent is left");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&cache).unwrap().permissions()) & 0o777, 0o700);
+    // The folder's privacy is not handed on to what tasks create.
+    for _cold in [true, false] {
+        let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
+        let link = session.agent(None).await.unwrap();
+        let outcome = link.call(call("command", &[("cmd", "sh -c umask")]), &Blobs::default(), None).await.unwrap().unwrap();
+        assert_eq!(outcome.data["stdout"], "0022".into());
+        std::fs::remove_dir_all(&cache).unwrap();
+    }
+    // A home that cannot be written to.
+    std::fs::remove_dir_all(host.home.join(".cache")).unwrap();
+    std::fs::write(host.home.join(".cache"), "").unwrap();
+    let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
+    session.agent(None).await.unwrap().ping().await.unwrap();
+    assert_eq!(std::fs::metadata(host.home.join(".cache")).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_fleet_answers_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(50, &folder.path().join("fleet")).await.unwrap();
+    let connector = Connector::new(options(folder.path()));
+    let hosts = fleet.hosts().iter().map(|host| async {
+        let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
+        let link = session.agent(None).await.unwrap();
+        for _ in 0..20 {
+            link.call(call("ping", &[]), &Blobs::default(), None).await.unwrap().unwrap();
+        }
+        session.close().await;
+    });
+    futures::future::join_all(hosts).await;
+    assert_eq!(fleet.inventory().matches("ansible_port=").count(), 50);
+    fleet.hosts()[0].stop_answering();
+    let error = connector.connect(&endpoint(&fleet, &fleet.hosts()[0], fleet.hosts()[0].port)).await.unwrap_err();
+    assert!(error.to_string().contains("closed the connection"), "{error}");
+    fleet.hosts()[0].start_answering();
+    connector.connect(&endpoint(&fleet, &fleet.hosts()[0], fleet.hosts()[0].port)).await.unwrap();
+    fleet.stop().await;
 }
 
 /// Stands in for sudo: asks as sudo does, on standard error, and reads the password byte by byte as sudo does.

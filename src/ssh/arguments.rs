@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn options_and_flags() {
         let (arguments, values) = read(
-            "-C -o ControlMaster=auto -oStrictHostKeyChecking=no -o 'ProxyCommand=ssh -W \"%h:%p\" gate' -J a,b:2222 -p2200 \
+            "-C -o ControlMaster=auto -oStrictHostKeyChecking=no -J a,b:2222 -p2200 \
              -l ann -i ~/.ssh/one -i two -F /dev/null -vvv -o \"UserKnownHostsFile /dev/null\" -o Port=1",
         )
         .unwrap();
@@ -99,7 +99,6 @@ mod tests {
         for (keyword, wanted) in [
             ("controlmaster", "auto"),
             ("stricthostkeychecking", "no"),
-            ("proxycommand", "ssh -W \"%h:%p\" gate"),
             ("proxyjump", "a,b:2222"),
             ("port", "2200"),
             ("user", "ann"),
@@ -108,6 +107,8 @@ mod tests {
             assert_eq!(values.get(keyword), Some(wanted), "{keyword}");
         }
         assert_eq!(values.all("identityfile"), ["~/.ssh/one", "two"]);
+        let (_, values) = read("-o 'ProxyCommand=ssh -W \"%h:%p\" gate' -J late").unwrap();
+        assert_eq!((values.get("proxycommand"), values.get("proxyjump")), (Some("ssh -W \"%h:%p\" gate"), None));
     }
 
     #[test]

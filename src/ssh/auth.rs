@@ -127,7 +127,7 @@ impl Login<'_> {
                 if offered.contains(&public_of(identity)) && matches!(identity, AgentIdentity::PublicKey { .. }) {
                     continue;
                 }
-                let attempt = self.from_agent(identity).await?;
+                let attempt = self.agent_key(identity).await?;
                 if !matches!(attempt, Attempt::Refused) {
                     return Ok(attempt);
                 }
@@ -159,7 +159,7 @@ impl Login<'_> {
         });
         if let Some(identity) = in_agent {
             offered.extend(public.clone());
-            return self.from_agent(identity).await;
+            return self.agent_key(identity).await;
         }
         if public.as_ref().is_some_and(|key| offered.contains(key)) {
             return Ok(Attempt::Refused);
@@ -199,7 +199,7 @@ impl Login<'_> {
         Ok(self.note(&result))
     }
 
-    async fn from_agent(&mut self, identity: &AgentIdentity) -> Result<Attempt, ConnectError> {
+    async fn agent_key(&mut self, identity: &AgentIdentity) -> Result<Attempt, ConnectError> {
         self.ready()?;
         let Some(socket) = self.settings.agent.clone() else { return Ok(Attempt::Refused) };
         let mut agent = match keys::connect_agent(&socket).await {

@@ -162,7 +162,7 @@ mod tests {
     fn small_content_rides_along_and_large_content_comes_in_chunks() {
         let folder = tempfile::tempdir().unwrap();
         for size in [0, 1, INLINE_BLOB, INLINE_BLOB + 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
-            let content: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
             let path = folder.path().join("blob");
             std::fs::write(&path, &content).unwrap();
             let mut blobs = Blobs::default();

@@ -23,8 +23,11 @@ static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent.bin"));
 /// How much noise a login may make before the agent greets, in bytes.
 const NOISE: usize = 64 << 10;
 
+/// How many of the host's last lines a message shows.
+const LAST_LINES: usize = 4;
+
 /// How long the host may be silent while the agent starts.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// One write of an upload.
 const PIECE: usize = 128 << 10;
@@ -198,13 +201,14 @@ pub(super) struct Dialogue {
     program: Program,
     out: Vec<u8>,
     err: Vec<u8>,
-    noise: usize,
+    /// Lines that were not for us.
+    noise: Vec<u8>,
     ending: Option<Ending>,
 }
 
 impl Dialogue {
     pub(super) fn new(program: Program) -> Self {
-        Self { program, out: Vec::new(), err: Vec::new(), noise: 0, ending: None }
+        Self { program, out: Vec::new(), err: Vec::new(), noise: Vec::new(), ending: None }
     }
 
     /// The program, what it has said on standard output since the last line, and what it has complained.
@@ -212,17 +216,19 @@ impl Dialogue {
         (self.program, self.out, self.err)
     }
 
+    /// The last lines that the host printed: on standard error, or else on standard output.
     fn said(&self) -> String {
-        let mut text = String::from_utf8_lossy(&self.err).trim().to_owned();
-        if text.is_empty() {
-            text = String::from_utf8_lossy(&self.out).trim().to_owned();
-        }
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+        let out = [self.noise.as_slice(), &self.out].concat();
+        let text =
+            [&self.err, &out].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned()).into_iter().find(|text| !text.is_empty());
+        let text = text.unwrap_or_default();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("; ")
     }
 
     /// Waits for the program to say something.
     async fn listen(&mut self) -> Result<(), Stop> {
-        if self.out.len() + self.err.len() + self.noise > NOISE {
+        if self.out.len() + self.err.len() + self.noise.len() > NOISE {
             return Err(Stop::Noisy);
         }
         match tokio::time::timeout(SILENCE, self.program.reader.next()).await {
@@ -248,7 +254,7 @@ impl Dialogue {
         loop {
             if let Some(end) = self.out.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.out.drain(..=end).collect();
-                self.noise += line.len();
+                self.noise.extend_from_slice(&line);
                 return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
             self.listen().await?;
@@ -329,7 +335,7 @@ impl Dialogue {
 
     /// The agent's first frame.
     async fn hello(&mut self) -> Result<Hello, Stop> {
-        self.noise = 0;
+        self.noise.clear();
         loop {
             if let Some((head, rest)) = self.out.split_first_chunk::<4>() {
                 let length = wire::frame_length(*head).map_err(|error| Stop::Garbage(error.to_string()))?;

@@ -18,7 +18,7 @@ use super::settings::{Settings, Strict, change_list};
 use super::{ConnectError, Secret};
 
 /// How long logging in may take: a password check over LDAP is slow, and servers give up after two minutes themselves.
-const LOGIN: Duration = Duration::from_secs(60);
+const LOGIN: Duration = Duration::from_mins(1);
 
 /// Any stream that a connection can run over. One type: each further one compiles the whole protocol again.
 pub(super) type Stream = Box<dyn Duplex>;
@@ -286,7 +286,7 @@ fn config(settings: &Settings, known: &Known, keepalive: Duration) -> Result<Con
 const MACS: &[mac::Name] =
     &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512, mac::HMAC_SHA1_ETM, mac::HMAC_SHA1];
 
-/// AES in hardware takes half the time of ChaCha20; without it, twice.
+/// AES in hardware takes half the time of `ChaCha20`; without it, twice.
 fn ciphers() -> Vec<cipher::Name> {
     let gcm = [cipher::AES_128_GCM, cipher::AES_256_GCM];
     let chacha = [cipher::CHACHA20_POLY1305];

@@ -22,7 +22,15 @@ pub(super) struct Values(HashMap<String, Vec<String>>);
 
 impl Values {
     /// Sets `keyword` unless it is set already.
+    ///
+    /// A way through a proxy that was set first keeps the other kind out, as in OpenSSH; `ProxyJump none` does not.
     pub(super) fn add(&mut self, keyword: &str, values: &[String]) {
+        let jumps = || self.get("proxyjump").is_some_and(|list| !list.eq_ignore_ascii_case("none"));
+        match keyword {
+            "proxyjump" if self.get("proxycommand").is_some() => return,
+            "proxycommand" if jumps() => return,
+            _ => {}
+        }
         let known = self.0.get_mut(keyword);
         match known {
             Some(list) if LISTS.contains(&keyword) => {

@@ -10,13 +10,14 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::client::{Connection, Introduction, Stream};
 use super::connector::Shared;
+use super::program::{Ending, ending_of};
 use super::settings::{Jump, Settings};
 use super::{ConnectError, Endpoint};
 
@@ -26,12 +27,21 @@ const TRIES: u32 = 6;
 /// The wait before the second try; it doubles each time.
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// How long a `ProxyCommand` may take to end once nobody listens.
+const PARTING: Duration = Duration::from_millis(500);
+
+/// How much of what a `ProxyCommand` complains is kept, in bytes.
+const LAST_WORDS: u64 = 4 << 10;
+
 /// How many jump hosts may lead to one another.
 const HOPS: usize = 8;
 
 /// The connections to jump hosts, by the way that leads there: each is made once and shared.
 #[derive(Debug, Default)]
-pub(super) struct JumpHosts(std::sync::Mutex<HashMap<Vec<Jump>, Arc<Mutex<Option<Arc<Connection>>>>>>);
+pub(super) struct JumpHosts(std::sync::Mutex<HashMap<Vec<Jump>, Slot>>);
+
+/// The connection to one jump host while there is one; locked while it is being made.
+type Slot = Arc<Mutex<Option<Arc<Connection>>>>;
 
 impl Shared {
     /// Dials `endpoint` and logs in.
@@ -87,9 +97,15 @@ impl Shared {
         // Names that lead to one server share its limit.
         let limited = addresses.first().map_or_else(|| place.clone(), ToString::to_string);
         let _permit = self.limits.enter(&limited).await;
+        let mut proxy = None;
         let stream = match (&through, &settings.proxy_command) {
             (Some(jump), _) => jump.forward(&settings.host, settings.port).await?,
-            (None, Some(command)) => ProxyCommand::spawn(command)?,
+            (None, Some(command)) => {
+                let failed = |source| ConnectError::ProxyCommand { command: command.clone(), source };
+                let (stream, end) = ProxyCommand::spawn(command).map_err(failed)?;
+                proxy = Some((command, end));
+                stream
+            }
             (None, None) => dial_any(&addresses, settings, &place, limit).await?,
         };
         let with = Introduction {
@@ -100,7 +116,14 @@ impl Shared {
             limit,
             keepalive: self.options.keepalive,
         };
-        Connection::open(stream, through, with).await
+        let opened = Connection::open(stream, through, with).await;
+        match (opened, proxy) {
+            (Err(ConnectError::Refused { .. }), Some((command, end))) => {
+                let end = end.await.unwrap_or(ProxyEnd { status: Ending::NotStarted, words: String::new() });
+                Err(ConnectError::ProxyEnded { command: command.clone(), how: end.status.describe(), words: end.words })
+            }
+            (opened, _) => opened,
+        }
     }
 
     /// The connection to the last of the jump hosts that `settings` name.
@@ -190,25 +213,60 @@ async fn dial_one(address: SocketAddr, settings: &Settings) -> io::Result<TcpStr
     Ok(stream)
 }
 
-/// The input and output of a `ProxyCommand`, as one stream. The command ends with it.
+/// The input and output of a `ProxyCommand`, as one stream.
 struct ProxyCommand {
-    _child: Child,
     input: ChildStdin,
     output: ChildStdout,
+    /// Its drop tells that nobody listens any more.
+    _alive: oneshot::Sender<()>,
+}
+
+/// How a `ProxyCommand` ended.
+struct ProxyEnd {
+    status: Ending,
+    words: String,
 }
 
 impl ProxyCommand {
-    fn spawn(command: &str) -> Result<Stream, ConnectError> {
-        let failed = |source| ConnectError::ProxyCommand { command: command.to_owned(), source };
+    /// Starts `command`; its end is told by the receiver.
+    fn spawn(command: &str) -> io::Result<(Stream, oneshot::Receiver<ProxyEnd>)> {
         let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(format!("exec {command}")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        shell.arg("-c").arg(format!("exec {command}")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         shell.kill_on_drop(true).process_group(0);
-        let mut child = shell.spawn().map_err(failed)?;
-        let missing = || failed(io::Error::other("no pipe"));
-        let input = child.stdin.take().ok_or_else(missing)?;
-        let output = child.stdout.take().ok_or_else(missing)?;
-        Ok(Box::new(Self { _child: child, input, output }))
+        let mut child = shell.spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = pipes.ok_or_else(|| io::Error::other("no pipe"))?;
+        let (alive, gone) = oneshot::channel();
+        let (told, end) = oneshot::channel();
+        tokio::spawn(async move { told.send(see_out(child, gone).await) });
+        Ok((Box::new(Self { input, output, _alive: alive }), end))
     }
+}
+
+/// Waits for the end of `child`, which comes at the latest shortly after its stream is `gone`.
+async fn see_out(mut child: Child, gone: oneshot::Receiver<()>) -> ProxyEnd {
+    let mut words = Vec::new();
+    let mut complaints = child.stderr.take();
+    let listening = async {
+        if let Some(pipe) = &mut complaints {
+            // More than this nobody reads; the rest must be taken from the pipe all the same.
+            let _ = pipe.take(LAST_WORDS).read_to_end(&mut words).await;
+            let _ = tokio::io::copy(pipe, &mut tokio::io::sink()).await;
+        }
+    };
+    let limit = async {
+        let _ = gone.await;
+        tokio::time::sleep(PARTING).await;
+    };
+    let status = tokio::select! {
+        (ended, ()) = async { tokio::join!(child.wait(), listening) } => ended.ok(),
+        () = limit => None,
+    };
+    if status.is_none() {
+        let _ = child.start_kill();
+    }
+    let words = String::from_utf8_lossy(&words).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    ProxyEnd { status: status.map_or(Ending::Signal("KILL".to_owned()), ending_of), words }
 }
 
 impl AsyncRead for ProxyCommand {

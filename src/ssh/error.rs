@@ -61,6 +61,16 @@ pub enum ConnectError {
         /// The system's word.
         source: io::Error,
     },
+    /// `ProxyCommand` ended before the server was reached.
+    #[error("`ProxyCommand {command}` ended before the handshake: {how}{}{words}", if .words.is_empty() { "" } else { ": " })]
+    ProxyEnded {
+        /// The command, expanded.
+        command: String,
+        /// Its exit status.
+        how: String,
+        /// What it complained.
+        words: String,
+    },
     /// The server and we do not understand each other.
     #[error("SSH handshake with {address} failed: {reason}")]
     Handshake {

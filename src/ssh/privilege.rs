@@ -103,7 +103,7 @@ impl<'a> Talk<'a> {
     fn questions(&self, text: &str) -> usize {
         match self.privilege.method {
             Method::Sudo => text.matches(&self.prompt).count(),
-            Method::Su => ask_count(text, |line| is_localized_prompt(line)),
+            Method::Su => ask_count(text, is_localized_prompt),
             Method::Doas => ask_count(text, |line| line.starts_with("doas (") || is_localized_prompt(line)),
         }
     }

@@ -131,7 +131,8 @@ async fn follow(mut child: Child, sender: mpsc::Sender<Said>) {
     let _ = sender.send(Said::Ended(ending.unwrap_or(Ending::NotStarted))).await;
 }
 
-fn ending_of(status: std::process::ExitStatus) -> Ending {
+/// How a child process ended.
+pub(super) fn ending_of(status: std::process::ExitStatus) -> Ending {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => Ending::Status(code),

@@ -26,8 +26,11 @@ const LINGER: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Session {
     route: Arc<Route>,
-    links: Mutex<HashMap<Option<Identity>, Arc<OnceCell<Arc<Link>>>>>,
+    links: Mutex<HashMap<Option<Identity>, Started>>,
 }
+
+/// An agent, once it has been started.
+type Started = Arc<OnceCell<Arc<Link>>>;
 
 /// Whom an agent works as, and how that came about.
 type Identity = (Method, String, Option<String>, Option<String>);

@@ -296,9 +296,7 @@ fn methods(values: &Values) -> Result<Vec<String>, ConnectError> {
     Ok(kept)
 }
 
-/// `ProxyJump` and `ProxyCommand`: whichever was set first counts, and `none` is a setting. Both at once: the jump wins only
-/// when it came first, which the map of first values cannot tell; OpenSSH refuses the later one, and so the command wins here
-/// only when there is no jump.
+/// `ProxyJump` or `ProxyCommand`: at most one of them is set to more than `none`.
 fn proxy(values: &Values, tokens: &[(char, String)]) -> Result<(Vec<Jump>, Option<String>), ConnectError> {
     let none = |text: &&str| !text.eq_ignore_ascii_case("none");
     if let Some(list) = values.get("proxyjump").filter(none) {
@@ -369,5 +367,158 @@ pub(super) fn change_list(default: &[&str], text: &str) -> Vec<String> {
         '-' => without(),
         '^' => names.iter().cloned().chain(without()).collect(),
         _ => names,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"# comment
+Include conf.d/*.conf
+Host web* !web9
+    HostName %h.example.org
+    Port 2201
+    User = deploy
+    IdentityFile ~/.ssh/web_%r
+Host "quoted" alias
+    HostName=10.0.0.5 # trailing
+    IdentityFile "~/.ssh/with space"
+    IdentityFile ~/.ssh/second
+    Port 22
+    Port 99
+Match originalhost inner user deploy
+    ProxyJump ops@gate:2222,second
+Match host *.example.org
+    ServerAliveInterval 7
+    ConnectTimeout 1m30s
+Match user root exec "test %h = db1"
+    Port 3301
+Match !originalhost web1,alias localuser root
+    ServerAliveCountMax 5
+Match final host 10.0.0.5
+    IdentitiesOnly yes
+Host inner
+    User deploy
+Host gate
+    ProxyCommand nc -X 5 %h %p # kept
+    ProxyJump later
+Host *
+    User fallback
+    UserKnownHostsFile ~/.ssh/kh1 ~/.ssh/kh2
+    StrictHostKeyChecking accept-new
+    HashKnownHosts yes
+"#;
+
+    /// A home with a configuration, and the user root.
+    fn world(config: &str) -> (tempfile::TempDir, World) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_owned();
+        std::fs::create_dir_all(home.join(".ssh/conf.d")).unwrap();
+        std::fs::write(home.join(".ssh/config"), config).unwrap();
+        std::fs::write(home.join(".ssh/conf.d/a.conf"), "Host included\n Port 1111\n Include nested\nHost web1\n Compression yes\n")
+            .unwrap();
+        std::fs::write(home.join(".ssh/nested"), "HostName nested.example.org\n").unwrap();
+        let config = Some(home.join(".ssh/config"));
+        (folder, World { user: "root".into(), home, agent: None, config })
+    }
+
+    fn find(endpoint: &Endpoint, world: &World) -> Result<Settings, String> {
+        Settings::find(endpoint, &Files::default(), world).map(|(settings, _)| settings).map_err(|error| error.to_string())
+    }
+
+    /// The expected values are what `ssh -G` of OpenSSH 9.2 prints for the same files (paths and tokens expanded).
+    #[test]
+    fn files_say_what_ssh_g_says() {
+        let (_folder, world) = world(CONFIG);
+        for (host, user, wanted) in [
+            ("web1", None, "deploy@web1.example.org:2201 keys=web_deploy alive=7/- timeout=90 only=no"),
+            ("web1", Some("root"), "root@web1.example.org:2201 keys=web_root alive=7/- timeout=90 only=no"),
+            ("web9", None, "fallback@web9:22 keys= alive=0/5 timeout=0 only=no"),
+            ("alias", None, "fallback@10.0.0.5:22 keys=with space,second alive=0/- timeout=0 only=yes"),
+            ("included", None, "fallback@nested.example.org:1111 keys= alive=7/5 timeout=90 only=no"),
+            ("inner", None, "deploy@inner:22 keys= alive=0/5 timeout=0 only=no jumps=ops@gate:2222,second"),
+            ("gate", None, "fallback@gate:22 keys= alive=0/5 timeout=0 only=no command=nc -X 5 gate 22 # kept"),
+            ("db1", None, "fallback@db1:3301 keys= alive=0/5 timeout=0 only=no"),
+            ("other", Some("root"), "root@other:22 keys= alive=0/5 timeout=0 only=no"),
+        ] {
+            let endpoint = Endpoint { user: user.map(str::to_owned), ..Endpoint::ssh(host) };
+            let found = find(&endpoint, &world).unwrap();
+            assert_eq!(show(&found, &world), wanted);
+            assert_eq!(found.known_hosts[..2], ["kh1", "kh2"].map(|name| world.home.join(".ssh").join(name)));
+            assert_eq!((found.strict, found.hash_new_hosts), (Strict::AcceptNew, true));
+        }
+    }
+
+    fn show(settings: &Settings, world: &World) -> String {
+        let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs());
+        let key = |path: &PathBuf| path.strip_prefix(world.home.join(".ssh")).unwrap().display().to_string();
+        let keys: Vec<String> = settings.identities.iter().map(key).collect();
+        let jump = |jump: &Jump| {
+            let user = jump.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+            format!("{user}{}{}", jump.host, jump.port.map(|port| format!(":{port}")).unwrap_or_default())
+        };
+        let jumps: Vec<String> = settings.jumps.iter().map(jump).collect();
+        format!(
+            "{}@{}:{} keys={} alive={}/{} timeout={} only={}{}{}",
+            settings.user,
+            settings.host,
+            settings.port,
+            keys.join(","),
+            seconds(settings.alive_interval),
+            settings.alive_max.map_or_else(|| "-".to_owned(), |max| max.to_string()),
+            seconds(settings.connect_timeout),
+            if settings.identities_only { "yes" } else { "no" },
+            if jumps.is_empty() { String::new() } else { format!(" jumps={}", jumps.join(",")) },
+            settings.proxy_command.as_ref().map(|command| format!(" command={command}")).unwrap_or_default()
+        )
+    }
+
+    #[test]
+    fn the_first_of_jump_and_command_counts() {
+        for (config, wanted) in [
+            ("Host a\nProxyCommand first %h\nHost *\nProxyJump later", "command=first a"),
+            ("Host a\nProxyJump first\nHost *\nProxyCommand later", "jumps=first"),
+            ("Host a\nProxyJump none\nHost *\nProxyCommand later", "command=later"),
+            ("Host a\nProxyCommand none\nHost *\nProxyJump later", "only=no"),
+        ] {
+            let (_folder, world) = world(config);
+            let shown = show(&find(&Endpoint::ssh("a"), &world).unwrap(), &world);
+            assert!(shown.ends_with(wanted), "{shown}");
+        }
+    }
+
+    #[test]
+    fn ssh_args_win_over_the_inventory_and_that_over_extra_args() {
+        let (_folder, world) = world("Host *\nPort 4\nUser d\nServerAliveInterval 9\n");
+        let mut endpoint = Endpoint { ssh_args: "-o Port=1".into(), port: Some(2), user: Some("b".into()), ..Endpoint::ssh("a") };
+        endpoint.extra_args = vec!["-o Port=3 -o User=c -o ServerAliveInterval=8".into()];
+        let found = find(&endpoint, &world).unwrap();
+        assert_eq!((found.port, found.user.as_str(), found.alive_interval), (1, "b", Some(Duration::from_secs(8))));
+        assert_eq!(found.lookup_name(), "[a]:1");
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_their_place() {
+        for (config, wanted) in [
+            ("Port\n", "config:1: expected a keyword and a value: `Port`"),
+            ("\nUser \"ann\n", "config:2: a quote is not closed"),
+            ("Match hots a\n", "config:1: unknown criterion `hots` in `Match`"),
+            ("Match host\n", "config:1: `Match host` needs a value"),
+            ("Port ssh\n", "expected a number as `port` in the SSH configuration, found `ssh`"),
+            ("ProxyJump a:b\n", "expected `[user@]host[:port]` as `ProxyJump`"),
+            ("Include config\n", "include each other"),
+        ] {
+            let (_folder, world) = world(config);
+            let error = find(&Endpoint::ssh("a"), &world).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_are_replaced_or_changed() {
+        for (text, wanted) in [("x,b", "x,b"), ("+x,b", "a,b,c,x"), ("-b", "a,c"), ("-*", ""), ("^c,x", "c,x,a,b")] {
+            assert_eq!(change_list(&["a", "b", "c"], text).join(","), wanted, "{text}");
+        }
     }
 }

@@ -209,14 +209,18 @@ async fn jump_hosts_are_shared_and_explained() {
     let proxy = Proxy::start(outer.port).await;
     let known = folder.join("known");
     let lines = [outer.known(), inner.known(), closed.known(), sshd.known()].join("\n");
-    std::fs::write(&known, format!("{lines}\nouter {}\n", public(&outer.host_key))).unwrap();
+    std::fs::write(&known, lines).unwrap();
     let config = folder.join("config");
-    let mut lines =
-        format!("Host outer\nHostName 127.0.0.1\nPort {}\nHostKeyAlias outer\nIdentityFile {}\n", proxy.port, text(&outer.login));
-    lines += &format!("Host inner\nHostName 127.0.0.1\nPort {}\nIdentityFile {}\n", inner.port, text(&inner.login));
-    lines += &format!("Host closed\nHostName 127.0.0.1\nPort {}\nIdentityFile {}\n", closed.port, text(&closed.login));
-    lines += &format!("Host *\nUser {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n", outer.user, text(&known));
-    std::fs::write(&config, lines).unwrap();
+    let alias = |name: &str, sshd: &Sshd, port: u16| {
+        format!(
+            "Host {name}\nHostName 127.0.0.1\nPort {port}\nHostKeyAlias [127.0.0.1]:{}\nIdentityFile {}\n",
+            sshd.port,
+            text(&sshd.login)
+        )
+    };
+    let everywhere = format!("Host *\nUser {}\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n", outer.user, text(&known));
+    let lines = [alias("outer", &outer, proxy.port), alias("inner", &inner, inner.port), alias("closed", &closed, closed.port), everywhere];
+    std::fs::write(&config, lines.concat()).unwrap();
     let by = |jumps: &str| Endpoint {
         ssh_args: format!("-F {}", text(&config)),
         extra_args: vec![format!("-J {jumps}")],

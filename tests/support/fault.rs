@@ -29,8 +29,6 @@ struct Shared {
     armed: AtomicBool,
     /// Nothing is passed on, but nothing is closed either.
     stalled: AtomicBool,
-    /// Microseconds that everything is late by, each way.
-    delay: AtomicU64,
     up: AtomicU64,
     /// Times that the client spoke after the server had.
     turns: AtomicU64,
@@ -67,11 +65,6 @@ impl Proxy {
     /// Passes nothing on any more, or goes on.
     pub fn stall(&self, stalled: bool) {
         self.shared.stalled.store(stalled, Ordering::SeqCst);
-    }
-
-    /// Makes everything late by `delay`, each way.
-    pub fn delay(&self, delay: Duration) {
-        self.shared.delay.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
     /// Connections so far.
@@ -127,10 +120,6 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         while shared.stalled.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let delay = shared.delay.load(Ordering::SeqCst);
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_micros(delay)).await;
         }
         let mut bytes = &buffer[..count];
         if up {

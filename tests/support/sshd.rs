@@ -27,6 +27,8 @@ impl Sshd {
             return None;
         };
         std::fs::create_dir_all(folder).unwrap();
+        // Root's sshd wants it; where it runs as a service, the service makes it.
+        let _ = std::fs::create_dir("/run/sshd");
         let (host_key, login) = (folder.join("host_key"), folder.join("login"));
         keygen(&["-t", "ed25519", "-f", text(&host_key)]);
         keygen(&["-t", "ed25519", "-f", text(&login)]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rappel::lab::{Fleet, Host};
 use rappel::ssh::{Blobs, Connector, ConnectorOptions, Endpoint, Method, Privilege, Secret};
-use rappel::wire::{Call, Value};
+use rappel::wire::{Call, Digest, Value};
 
 use crate::support::agent_script;
 
@@ -153,6 +153,9 @@ async fn the_agent_finds_a_place_and_old_modes_are_kept() {
     let session = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap();
     session.agent(None).await.unwrap().ping().await.unwrap();
     assert_eq!(std::fs::metadata(host.home.join(".cache")).unwrap().len(), 0);
+    let digest = Digest::of(&std::fs::read(agent_script(folder.path())).unwrap()).to_string();
+    let kept = format!("/var/tmp/rappel-{}/agent-{}", session.agent(None).await.unwrap().hello().uid, &digest[..32]);
+    std::fs::remove_file(kept).unwrap();
 }
 
 #[tokio::test]

@@ -221,7 +221,6 @@ impl Guest {
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         shell.env("USER", "lab").env("LOGNAME", "lab").env("SHELL", "/bin/sh").env("LAB_HOST", &self.shared.name);
         // Hosts of a lab share one machine, but not their journals.
-        shell.env("RAPPEL_STATE_DIR", home.join(".local/state/rappel"));
         shell.current_dir(home).process_group(0).kill_on_drop(true);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = shell.spawn()?;

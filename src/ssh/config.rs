@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ConnectError;
 
@@ -51,6 +53,59 @@ impl Values {
     pub(super) fn all(&self, keyword: &str) -> &[String] {
         self.0.get(keyword).map_or(&[], Vec::as_slice)
     }
+
+    /// `keyword` as a number.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn number<T: FromStr>(&self, keyword: &str) -> Result<Option<T>, ConnectError> {
+        self.get(keyword).map(|text| text.parse().map_err(|_| bad(keyword, text, "a number"))).transpose()
+    }
+
+    /// `keyword` as `yes` or `no`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn flag(&self, keyword: &str) -> Result<Option<bool>, ConnectError> {
+        let Some(text) = self.get(keyword) else { return Ok(None) };
+        match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" => Ok(Some(true)),
+            "no" | "false" => Ok(Some(false)),
+            _ => Err(bad(keyword, text, "`yes` or `no`")),
+        }
+    }
+
+    /// `keyword` as a time: seconds, or OpenSSH's `1h30m`. Zero means never.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn duration(&self, keyword: &str) -> Result<Option<Duration>, ConnectError> {
+        let Some(text) = self.get(keyword).filter(|text| *text != "none") else { return Ok(None) };
+        let wrong = || bad(keyword, text, "a time");
+        let (mut total, mut count): (u64, Option<u64>) = (0, None);
+        for character in text.chars() {
+            if let Some(digit) = character.to_digit(10) {
+                count = Some(count.unwrap_or(0).saturating_mul(10).saturating_add(digit.into()));
+                continue;
+            }
+            let unit = match character.to_ascii_lowercase() {
+                's' => 1,
+                'm' => 60,
+                'h' => 3600,
+                'd' => 86_400,
+                'w' => 604_800,
+                _ => return Err(wrong()),
+            };
+            total = count.take().ok_or_else(wrong)?.saturating_mul(unit).saturating_add(total);
+        }
+        let seconds = total.saturating_add(count.unwrap_or(0));
+        Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+}
+
+/// The value `text` of `keyword` is not as `expected`.
+pub(super) fn bad(keyword: &str, text: &str, expected: &str) -> ConnectError {
+    ConnectError::Config(format!("expected {expected} as `{keyword}` in the SSH configuration, found `{text}`"))
 }
 
 /// Who wants to go where: what `Host` and `Match` look at.

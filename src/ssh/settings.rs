@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::arguments::Arguments;
-use super::config::{Files, Target, Values, expand};
+use super::config::{Files, Target, Values, bad, expand};
 use super::{ConnectError, ConnectorOptions, Endpoint, known_hosts};
 
 /// What to do about a host key that is not known.
@@ -130,7 +130,7 @@ impl Settings {
 
     fn typed(name: &str, values: &Values, world: &World) -> Result<Self, ConnectError> {
         let host = values.get("hostname").map_or_else(|| name.to_owned(), |host| expand(host, &[('h', name.to_owned())]));
-        let port = number(values, "port")?.unwrap_or(22);
+        let port = values.number("port")?.unwrap_or(22);
         let user = values.get("user").unwrap_or(&world.user).to_owned();
         let key_name = values.get("hostkeyalias").unwrap_or(&host).to_lowercase();
         let nodename = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -176,20 +176,20 @@ impl Settings {
             } else {
                 ["~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"].map(path).to_vec()
             },
-            identities_only: flag(values, "identitiesonly")?.unwrap_or(false),
+            identities_only: values.flag("identitiesonly")?.unwrap_or(false),
             certificates: paths("certificatefile", &[]),
             agent,
             methods: methods(values)?,
-            password_prompts: number(values, "numberofpasswordprompts")?.unwrap_or(3),
+            password_prompts: values.number("numberofpasswordprompts")?.unwrap_or(3),
             jumps,
             proxy_command,
             new_hosts: user_hosts.first().cloned(),
             known_hosts: [user_hosts, global_hosts].concat(),
-            hash_new_hosts: flag(values, "hashknownhosts")?.unwrap_or(false),
+            hash_new_hosts: values.flag("hashknownhosts")?.unwrap_or(false),
             strict: strict(values)?,
-            connect_timeout: duration(values, "connecttimeout")?,
-            alive_interval: duration(values, "serveraliveinterval")?,
-            alive_max: number(values, "serveralivecountmax")?,
+            connect_timeout: values.duration("connecttimeout")?,
+            alive_interval: values.duration("serveraliveinterval")?,
+            alive_max: values.number("serveralivecountmax")?,
             bind_address: values.get("bindaddress").map(str::to_owned),
             family: values.get("addressfamily").unwrap_or("any").to_lowercase(),
             ciphers: values.get("ciphers").map(str::to_owned),
@@ -224,47 +224,6 @@ fn add_fields(endpoint: &Endpoint, values: &mut Values) {
     }
 }
 
-fn bad(keyword: &str, text: &str, expected: &str) -> ConnectError {
-    ConnectError::Config(format!("expected {expected} as `{keyword}` in the SSH configuration, found `{text}`"))
-}
-
-fn number<T: std::str::FromStr>(values: &Values, keyword: &str) -> Result<Option<T>, ConnectError> {
-    values.get(keyword).map(|text| text.parse().map_err(|_| bad(keyword, text, "a number"))).transpose()
-}
-
-fn flag(values: &Values, keyword: &str) -> Result<Option<bool>, ConnectError> {
-    let Some(text) = values.get(keyword) else { return Ok(None) };
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" => Ok(Some(true)),
-        "no" | "false" => Ok(Some(false)),
-        _ => Err(bad(keyword, text, "`yes` or `no`")),
-    }
-}
-
-/// Seconds, or OpenSSH's `1h30m`. Zero means never.
-fn duration(values: &Values, keyword: &str) -> Result<Option<Duration>, ConnectError> {
-    let Some(text) = values.get(keyword).filter(|text| *text != "none") else { return Ok(None) };
-    let wrong = || bad(keyword, text, "a time");
-    let (mut total, mut count): (u64, Option<u64>) = (0, None);
-    for character in text.chars() {
-        if let Some(digit) = character.to_digit(10) {
-            count = count.unwrap_or(0).checked_mul(10).and_then(|count| count.checked_add(digit.into()));
-            continue;
-        }
-        let unit = match character.to_ascii_lowercase() {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return Err(wrong()),
-        };
-        total += count.take().ok_or_else(wrong)?.saturating_mul(unit);
-    }
-    let seconds = total.saturating_add(count.unwrap_or(0));
-    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
-}
-
 fn strict(values: &Values) -> Result<Strict, ConnectError> {
     let Some(text) = values.get("stricthostkeychecking") else { return Ok(Strict::Yes) };
     match text.to_ascii_lowercase().as_str() {
@@ -278,11 +237,11 @@ fn strict(values: &Values) -> Result<Strict, ConnectError> {
 fn methods(values: &Values) -> Result<Vec<String>, ConnectError> {
     let preferred = values.get("preferredauthentications").map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>());
     let order = preferred.unwrap_or_else(|| METHODS.map(str::to_owned).to_vec());
-    let keyboard = flag(values, "kbdinteractiveauthentication")?.or(flag(values, "challengeresponseauthentication")?);
+    let keyboard = values.flag("kbdinteractiveauthentication")?.or(values.flag("challengeresponseauthentication")?);
     let allowed = |method: &str| -> Result<bool, ConnectError> {
         Ok(match method {
             "publickey" => !matches!(values.get("pubkeyauthentication"), Some("no" | "false")),
-            "password" => flag(values, "passwordauthentication")?.unwrap_or(true),
+            "password" => values.flag("passwordauthentication")?.unwrap_or(true),
             "keyboard-interactive" => keyboard.unwrap_or(true),
             _ => false,
         })

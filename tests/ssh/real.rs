@@ -11,6 +11,7 @@ use crate::support::fault::Proxy;
 use crate::support::sshd::{Sshd, keygen, public, text};
 
 /// How to reach `sshd`, whose files are in `folder`; it is made known there.
+#[expect(clippy::unwrap_used, reason = "only tests call this")]
 pub(super) fn target(sshd: &Sshd, folder: &Path) -> Endpoint {
     let known = folder.join("known_hosts");
     std::fs::write(&known, sshd.known()).unwrap();

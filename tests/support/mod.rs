@@ -1,15 +1,18 @@
 //! What several tests need: hosts, and ways to break the connection to them.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "only tests call this, and a skipped one says so")]
+
 pub mod fault;
 pub mod sshd;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A program to send as the agent: the test build of `rappel`, by way of a script, so that no nested build is needed.
+/// A program to send as the agent: the test build of `rappel`, by way of a script, so that no nested build is needed. Its
+/// digest is another for each `folder`, so that no test finds the agent of another.
 pub fn agent_script(folder: &Path) -> PathBuf {
     let path = folder.join("agent-script");
-    let text = format!("#!/bin/sh\nexec {} {} \"$@\"\n", env!("CARGO_BIN_EXE_rappel"), rappel::ssh::AGENT_ARGUMENT);
+    let text = format!("#!/bin/sh\n# {}\nexec {} {} \"$@\"\n", folder.display(), env!("CARGO_BIN_EXE_rappel"), rappel::ssh::AGENT_ARGUMENT);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path

@@ -17,11 +17,6 @@ pub struct Args {
 }
 
 impl Args {
-    /// Only arguments without names.
-    pub(super) fn of(positional: impl IntoIterator<Item = Value>) -> Self {
-        Self { positional: positional.into_iter().collect(), named: Vec::new() }
-    }
-
     /// The next argument, which is called `name`.
     pub(super) fn next(&mut self, name: &str) -> Option<Value> {
         self.positional.pop_front().or_else(|| self.named(name))

@@ -6,7 +6,8 @@ use super::arguments::Args;
 use super::error::{Error, Result};
 use super::eval::Eval;
 use super::syntax::{Arguments, Expression, Kind};
-use super::value::Value;
+use super::text::check;
+use super::value::{Missing, Value};
 use super::{filter, method, test};
 use crate::text::did_you_mean;
 
@@ -37,8 +38,8 @@ impl Eval<'_> {
     pub(super) fn call(&self, callee: &Expression, arguments: &Arguments) -> Result<Value> {
         if let Kind::Attribute(subject, name) = &callee.kind {
             let value = self.expression(subject)?;
-            if let Value::Undefined(missing) = &value {
-                return Err(Error::undefined(missing).within(subject.at));
+            if value.is_undefined() {
+                return Ok(value);
             }
             let args = self.arguments(arguments)?;
             if method::has(value.type_name(), name) {
@@ -49,19 +50,20 @@ impl Eval<'_> {
                 if let Some(result) = object.method(name, self, &mut args) {
                     return result;
                 }
-                return self.call_value(&self.attribute(&value, name)?, args.unwrap_or_default(), callee);
+                return self.call_value(&self.attribute(&value, name)?, args.unwrap_or_default());
             }
-            return self.call_value(&self.attribute(&value, name)?, args, callee);
+            return self.call_value(&self.attribute(&value, name)?, args);
         }
         let value = self.expression(callee)?;
         let args = self.arguments(arguments)?;
-        self.call_value(&value, args, callee)
+        self.call_value(&value, args)
     }
 
-    fn call_value(&self, value: &Value, args: Args, callee: &Expression) -> Result<Value> {
+    fn call_value(&self, value: &Value, args: Args) -> Result<Value> {
         match value {
+            Value::Object(object) if object.type_name() == "function" => object.call(self, args).or_else(surfaced),
             Value::Object(object) => object.call(self, args),
-            Value::Undefined(missing) => Err(Error::undefined(missing).within(callee.at)),
+            Value::Undefined(_) => Ok(value.clone()),
             other => Err(Error::failed(format!("'{}' object is not callable", other.type_name()))),
         }
     }
@@ -84,7 +86,7 @@ impl Eval<'_> {
 
     /// `value.name(args)` of text, lists and mappings.
     pub(super) fn method(&self, value: &Value, name: &str, args: Args) -> Result<Value> {
-        method::call(self, &self.session.force(value.clone())?, name, args).map_err(|mut error| {
+        method::call(self, &self.session.force(value.clone())?, name, args).or_else(surfaced).map_err(|mut error| {
             if error.code == "template-failed" && error.message.starts_with(['m', 'g', 't']) {
                 for prefix in ["missing ", "got an unexpected", "takes "] {
                     if error.message.starts_with(prefix) {
@@ -102,8 +104,12 @@ impl Eval<'_> {
             let known: Vec<&str> = filter::names().collect();
             return Err(unknown("filter", name, &known));
         };
-        let (value, args) = if found.raw { (value, args) } else { (self.ready(value)?, self.ready_args(args)?) };
-        (found.run)(self, value, args).map_err(|error| prefixed(error, "filter", name))
+        let run = || {
+            let (value, args) = if found.raw { (value, args) } else { (self.complete(value)?, self.ready_args(args)?) };
+            (found.run)(self, value, args)
+        };
+        // What is made of something undefined is undefined: `(x | int) | default(1)`.
+        run().or_else(surfaced).map_err(|error| prefixed(error, "filter", name))
     }
 
     /// `value is name(args)`.
@@ -114,6 +120,12 @@ impl Eval<'_> {
         };
         let (value, args) = if found.raw { (value, args) } else { (self.ready(value)?, self.ready_args(args)?) };
         (found.run)(self, value, args).map_err(|error| prefixed(error, "test", name))
+    }
+
+    /// `value` as a filter wants its subject: nothing undefined in it, and nothing lazy.
+    fn complete(&self, value: Value) -> Result<Value> {
+        let value = self.ready(value)?;
+        check(&value).map(|()| value)
     }
 
     /// `value` as a filter wants it: defined and not lazy.
@@ -144,6 +156,15 @@ impl Eval<'_> {
             _ => Err(not_iterable(value)),
         }
     }
+}
+
+/// An error for something undefined is an undefined value, which `default` can still replace.
+fn surfaced(error: Error) -> Result<Value> {
+    if error.code != "undefined-variable" {
+        return Err(error);
+    }
+    let place = error.trail.first().map(|(span, _)| *span);
+    Ok(Value::Undefined(Arc::new(Missing { message: error.message, help: error.help, place })))
 }
 
 fn not_iterable(value: &Value) -> Error {

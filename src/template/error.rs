@@ -21,7 +21,7 @@ pub struct Error {
     pub trail: Vec<(Span, String)>,
 }
 
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {

@@ -98,7 +98,14 @@ impl<'a> Eval<'a> {
 
     /// The value of an expression: possibly lazy, possibly undefined.
     pub(super) fn expression(&self, expression: &Expression) -> Result<Value> {
-        self.kind(expression).map_err(|error| error.within(expression.at))
+        match self.kind(expression) {
+            // The place is known here and nowhere later.
+            Ok(Value::Undefined(missing)) if missing.place.is_none() && missing.message != super::render::SILENT => {
+                Ok(missing.at(self.template.place.span(expression.at)))
+            }
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.within(expression.at)),
+        }
     }
 
     /// The value of an expression, which must be defined.
@@ -121,11 +128,16 @@ impl<'a> Eval<'a> {
     fn kind(&self, expression: &Expression) -> Result<Value> {
         match &expression.kind {
             Kind::Literal(value) => Ok(value.clone()),
+            Kind::Embedded(block) => {
+                let mut output = super::render::Output::new(true);
+                self.nested().template(block, &mut output)?;
+                Ok(output.finish(0))
+            }
             Kind::Name(name) => self.name(name),
             Kind::Attribute(subject, name) => self.attribute(&self.expression(subject)?, name),
             Kind::Item(subject, key) => {
                 let subject = self.expression(subject)?;
-                self.item(&subject, &self.defined(key)?)
+                if subject.is_undefined() { Ok(subject) } else { self.item(&subject, &self.defined(key)?) }
             }
             Kind::Slice(subject, bounds) => self.slice(subject, bounds),
             Kind::Call(callee, arguments) => self.call(callee, arguments),
@@ -194,6 +206,7 @@ impl<'a> Eval<'a> {
                     check(&right)?;
                     python::equal(&left, &right) == (*comparison == Comparison::Equal)
                 }
+                Comparison::In | Comparison::NotIn if check(&right).is_err() => return check(&right).map(|()| Value::None),
                 Comparison::In => python::contains(&right, &left)?,
                 Comparison::NotIn => !python::contains(&right, &left)?,
                 Comparison::Less => python::order(&left, &right, "<")? == Ordering::Less,
@@ -243,6 +256,10 @@ impl<'a> Eval<'a> {
                 None => Ok(no_attribute(value, name)),
             },
             Value::Object(object) => Ok(object.attribute(name).unwrap_or_else(|| no_attribute(value, name))),
+            // What `groupby` gives are pairs with these names.
+            Value::Tuple(pair) if pair.len() == 2 && matches!(&**name, "grouper" | "list") => {
+                Ok(pair.get(usize::from(**name == *"list")).cloned().unwrap_or_default())
+            }
             _ if method::has(value.type_name(), name) => {
                 Ok(Value::Object(Arc::new(Bound { value: value.clone(), name: Arc::clone(name) })))
             }

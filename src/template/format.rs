@@ -198,7 +198,7 @@ fn whole_with(number: i128, spec: &Spec) -> Result<String> {
 fn grouped(digits: &str, comma: char) -> String {
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(comma);
         }
         out.push(digit);
@@ -234,9 +234,7 @@ fn float_with(number: f64, spec: &Spec) -> Result<String> {
     let magnitude = number.abs();
     let precision = spec.precision.unwrap_or(6);
     let kind = spec.kind;
-    let mut digits = if !number.is_finite() {
-        if number.is_nan() { "nan".to_owned() } else { "inf".to_owned() }
-    } else {
+    let mut digits = if number.is_finite() {
         match kind {
             Some('f' | 'F') => format!("{magnitude:.precision$}"),
             Some('e') => exponent(&format!("{magnitude:.precision$e}"), false),
@@ -251,6 +249,8 @@ fn float_with(number: f64, spec: &Spec) -> Result<String> {
             None => crate::wire::repr_float(magnitude),
             Some(other) => return Err(failed(format!("Unknown format code '{other}' for object of type 'float'"))),
         }
+    } else {
+        if number.is_nan() { "nan".to_owned() } else { "inf".to_owned() }
     };
     if let Some(comma) = spec.comma {
         let (whole, fraction) = digits.split_once('.').map_or((digits.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));

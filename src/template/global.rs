@@ -19,6 +19,7 @@ pub(super) fn get(name: &str) -> Option<Value> {
         "namespace" => ("namespace", namespace),
         "lookup" => ("lookup", |eval, args| lookup(eval, args, false)),
         "query" | "q" => ("query", |eval, args| lookup(eval, args, true)),
+        "now" => ("now", super::filter::time::now),
         "undef" => ("undef", undef),
         "cycler" => ("cycler", |_, mut args| Ok(Value::Object(Arc::new(Cycler { items: args.rest(), next: Mutex::new(0) })))),
         "joiner" => ("joiner", |_, mut args| {
@@ -26,7 +27,6 @@ pub(super) fn get(name: &str) -> Option<Value> {
             Ok(Value::Object(Arc::new(Joiner { separator, used: Mutex::new(false) })))
         }),
         "lipsum" => ("lipsum", lipsum),
-        "now" => ("now", super::moment::now),
         _ => return None,
     };
     Some(Value::Object(Arc::new(Function { name, run })))
@@ -125,7 +125,7 @@ fn joined(mut found: Vec<Value>) -> Value {
     if !found.is_empty() && found.iter().all(|item| item.as_str().is_some()) {
         return Value::from(found.iter().map(Value::to_text).collect::<Vec<_>>().join(","));
     }
-    if found.is_empty() { Value::from("") } else { Value::list(found) }
+    Value::list(found)
 }
 
 /// A lookup that needs the world.

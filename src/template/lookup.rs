@@ -88,7 +88,7 @@ fn vars(eval: &Eval<'_>, terms: &[Value], options: &[(Arc<str>, Value)]) -> Resu
             return Err(Error::failed(format!("the lookup `vars` expects the name of a variable, found '{}'", term.type_name())));
         };
         match (eval.session.variable(name, eval.scope)?, &default) {
-            (Some(Value::Undefined(_)), Some(default)) | (None, Some(default)) => out.push(default.clone()),
+            (Some(Value::Undefined(_)) | None, Some(default)) => out.push(default.clone()),
             (Some(value), _) => out.push(eval.session.force(value)?),
             (None, None) => return Err(Error::new("undefined-variable", format!("No variable named '{name}' was found."))),
         }

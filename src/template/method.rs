@@ -228,6 +228,8 @@ fn text(eval: &Eval<'_>, subject: &str, name: &str, args: &mut Args) -> Result<V
             let below = |value: &Value, key: &str, item: bool| match (item, key.parse::<i64>()) {
                 (true, Ok(index)) => eval.item(value, &Value::from(index)),
                 (true, Err(_)) => eval.item(value, &Value::from(key)),
+                // Unlike Jinja, Python does not take an entry for an attribute.
+                (false, _) if value.as_entries().is_some() => Err(Error::failed(format!("'dict' object has no attribute '{key}'"))),
                 (false, _) => eval.attribute(value, &key.into()),
             };
             Value::from(format::braces(subject, &positional, &named, &below)?)
@@ -264,9 +266,9 @@ fn title(subject: &str) -> String {
     let mut out = String::new();
     for character in subject.chars() {
         if inside {
-            out.extend(character.to_lowercase())
+            out.extend(character.to_lowercase());
         } else {
-            out.extend(character.to_uppercase())
+            out.extend(character.to_uppercase());
         }
         inside = character.is_alphabetic();
     }

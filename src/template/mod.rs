@@ -21,8 +21,8 @@ mod global;
 mod lazy;
 mod lookup;
 mod method;
-mod moment;
 mod object;
+mod password;
 mod python;
 mod random;
 mod render;
@@ -36,10 +36,11 @@ mod test;
 mod tests;
 mod text;
 mod value;
+mod version;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::text::vault::Vault;
@@ -232,6 +233,11 @@ impl Templar {
     /// As [`evaluate`](Self::evaluate).
     pub fn render(&self, expr: &Expr, scope: &Arc<dyn Scope>) -> Result<String, Diagnostic> {
         self.evaluate(expr, scope).map(|value| if value.is_none() { String::new() } else { value.to_text() })
+    }
+
+    /// Whether the file `path` holds what a vault sealed.
+    fn is_sealed_file(&self, path: &Path) -> bool {
+        self.sources.starts_with(path, &[b"$ANSIBLE_VAULT;"])
     }
 
     /// The lookup `name` with `terms`, as a `with_NAME` loop runs it.

@@ -73,6 +73,11 @@ pub trait Object: Any + Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether it can be called.
+    fn callable(&self) -> bool {
+        matches!(self.type_name(), "function" | "Macro" | "builtin_function_or_method")
+    }
+
     /// Whether it may be the value of a variable.
     fn storable(&self) -> bool {
         false

@@ -160,10 +160,10 @@ fn repeat(what: &Value, count: &Value) -> Result<Value> {
 
 fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value> {
     if let (Value::Object(_), _) | (_, Value::Object(_)) = (left, right) {
-        if let Value::Object(object) = left {
-            if let Some(result) = object.arithmetic(operator, right) {
-                return result;
-            }
+        if let Value::Object(object) = left
+            && let Some(result) = object.arithmetic(operator, right)
+        {
+            return result;
         }
         return Err(unsupported(operator, left, right));
     }
@@ -216,22 +216,19 @@ fn whole_arithmetic(operator: Operator, first: i128, second: i128) -> Result<Val
 
 fn unsupported(operator: Operator, left: &Value, right: &Value) -> Error {
     let (first, second) = (left.type_name(), right.type_name());
-    match (operator, left) {
-        (Operator::Add, Value::Str(_) | Value::List(_) | Value::Tuple(_)) => {
-            Error::failed(format!("can only concatenate {first} (not \"{second}\") to {first}"))
-        }
-        _ => {
-            let sign = match operator {
-                Operator::Add => "+",
-                Operator::Subtract => "-",
-                Operator::Multiply => "*",
-                Operator::Divide => "/",
-                Operator::FloorDivide => "//",
-                Operator::Modulo => "%",
-                Operator::Power => "** or pow()",
-            };
-            Error::failed(format!("unsupported operand type(s) for {sign}: '{first}' and '{second}'"))
-        }
+    if let (Operator::Add, Value::Str(_) | Value::List(_) | Value::Tuple(_)) = (operator, left) {
+        Error::failed(format!("can only concatenate {first} (not \"{second}\") to {first}"))
+    } else {
+        let sign = match operator {
+            Operator::Add => "+",
+            Operator::Subtract => "-",
+            Operator::Multiply => "*",
+            Operator::Divide => "/",
+            Operator::FloorDivide => "//",
+            Operator::Modulo => "%",
+            Operator::Power => "** or pow()",
+        };
+        Error::failed(format!("unsupported operand type(s) for {sign}: '{first}' and '{second}'"))
     }
 }
 

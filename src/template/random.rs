@@ -157,8 +157,3 @@ pub(super) fn choice(items: &[Value]) -> Option<Value> {
     }
     items.get(Random::system().position(items.len())).cloned()
 }
-
-/// One of `items`, at random.
-pub(super) fn choice_of<T: Copy>(items: &[T]) -> Option<T> {
-    if items.is_empty() { None } else { items.get(Random::system().position(items.len())).copied() }
-}

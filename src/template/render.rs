@@ -212,10 +212,9 @@ impl Eval<'_> {
 
     fn print(&self, expression: &Expression, output: &mut Output) -> Result<()> {
         let mut value = self.expression(expression)?;
-        if let Value::Undefined(missing) = &value {
-            if missing.place.is_none() && missing.message != SILENT {
-                value = missing.at(self.template.place.span(expression.at));
-            }
+        if output.is_single() {
+            // What is printed does not change any more.
+            value = frozen(value);
         }
         output.push(value, self.session).map_err(|error| error.within(expression.at))
     }
@@ -380,6 +379,18 @@ fn opened(value: Value) -> Value {
     match &value {
         Value::List(list) if list.is_fixed() => Value::list(list.get().iter().cloned()),
         Value::Map(map) if map.is_fixed() => Value::Map(super::value::Map::open((*map.get()).clone())),
+        _ => value,
+    }
+}
+
+/// A copy of what a template may still change.
+fn frozen(value: Value) -> Value {
+    match &value {
+        Value::List(list) if !list.is_fixed() => Value::list(list.get().iter().cloned().map(frozen)),
+        Value::Map(map) if !map.is_fixed() => {
+            let entries = map.get().iter().map(|(key, value)| (key.clone(), frozen(value.clone()))).collect();
+            Value::Map(super::value::Map::open(entries))
+        }
         _ => value,
     }
 }

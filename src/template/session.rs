@@ -89,10 +89,10 @@ impl<'t> Session<'t> {
     /// The variable `name` of `scope`; `None` where there is none.
     pub(super) fn variable(&self, name: &str, scope: &Arc<dyn Scope>) -> Result<Option<Value>> {
         let cached = self.cache.borrow();
-        if !cached.is_empty() {
-            if let Some(value) = cached.get(&(address(scope), Arc::from(name))) {
-                return Ok(Some(value.clone()));
-            }
+        if !cached.is_empty()
+            && let Some(value) = cached.get(&(address(scope), Arc::from(name)))
+        {
+            return Ok(Some(value.clone()));
         }
         drop(cached);
         match scope.get(name) {
@@ -117,11 +117,7 @@ impl<'t> Session<'t> {
         self.enter(template, scope, name)?;
         let eval = Eval::new(self, scope, template);
         let result = match &template.body {
-            Body::Expression(expression) => eval.expression(expression).and_then(|value| match &value {
-                // The place is known here and nowhere later.
-                Value::Undefined(missing) if missing.place.is_none() => Ok(missing.at(template.place.span(expression.at))),
-                _ => Ok(value),
-            }),
+            Body::Expression(expression) => eval.expression(expression),
             Body::Statements(block) => {
                 let mut output = Output::new(template.native);
                 eval.template(block, &mut output).map(|()| output.finish(template.trailing))

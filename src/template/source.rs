@@ -65,10 +65,10 @@ impl Place {
 impl Template {
     /// Puts the place of `error` in terms of the file, if it happened in this template.
     pub(super) fn locate(&self, mut error: Error) -> Error {
-        if let Some(range) = error.range.take() {
-            if error.trail.is_empty() {
-                error.trail.push((self.place.span(range), String::new()));
-            }
+        if let Some(range) = error.range.take()
+            && error.trail.is_empty()
+        {
+            error.trail.push((self.place.span(range), String::new()));
         }
         error
     }

@@ -26,7 +26,7 @@ struct World;
 impl Lookups for World {
     fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, String> {
         match call.name {
-            "env" => Ok(call.terms.iter().map(|term| Value::from(format!("<{}>", term.to_text()))).collect()),
+            "env" => Ok(call.terms.iter().map(|term| Value::from(if term.as_str() == Some("HOME") { "/root" } else { "" })).collect()),
             _ => Err("nothing is there".to_owned()),
         }
     }

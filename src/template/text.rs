@@ -23,6 +23,9 @@ pub(super) fn borrowed(value: &Value) -> Result<Cow<'_, str>> {
 pub(super) fn check(value: &Value) -> Result<()> {
     match value {
         Value::Undefined(missing) => Err(Error::undefined(missing)),
+        // What came from outside was complete then.
+        Value::List(list) if list.is_fixed() => Ok(()),
+        Value::Map(map) if map.is_fixed() => Ok(()),
         Value::List(list) => list.get().iter().try_for_each(check),
         Value::Tuple(items) => items.iter().try_for_each(check),
         Value::Map(map) => map.get().values().try_for_each(check),

@@ -38,7 +38,7 @@ fn mandatory(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
             None => format!("Mandatory variable not defined: {}", missing.message),
         },
     };
-    Err(Error::new("undefined-variable", message))
+    Err(Error::new("mandatory-variable", message))
 }
 
 fn ternary(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
@@ -59,6 +59,11 @@ fn items(eval: &Eval<'_>, value: Value) -> Result<Vec<Value>> {
 
 /// `a.b.0` below `value`: attributes, entries and indexes; undefined where something is missing.
 pub(super) fn below(eval: &Eval<'_>, value: &Value, path: &Value) -> Result<Value> {
+    below_or(eval, value, path, None)
+}
+
+/// The same with a default, which Jinja takes at each step of the path.
+fn below_or(eval: &Eval<'_>, value: &Value, path: &Value, default: Option<&Value>) -> Result<Value> {
     let Some(path) = path.as_str() else { return eval.item(value, path) };
     let mut found = value.clone();
     for part in path.split('.') {
@@ -66,6 +71,9 @@ pub(super) fn below(eval: &Eval<'_>, value: &Value, path: &Value) -> Result<Valu
             Ok(index) if part.bytes().all(|byte| byte.is_ascii_digit()) => eval.item(&found, &Value::from(index))?,
             _ => eval.item(&found, &Value::from(part))?,
         };
+        if let (true, Some(default)) = (found.is_undefined(), default) {
+            found = default.clone();
+        }
     }
     Ok(found)
 }
@@ -80,11 +88,7 @@ fn map(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
         args.end()?;
         let mut out = Vec::with_capacity(items.len());
         for item in items {
-            let found = below(eval, &item, &path)?;
-            out.push(match &fallback {
-                Some(fallback) if found.is_undefined() => fallback.clone(),
-                _ => found,
-            });
+            out.push(below_or(eval, &item, &path, fallback.as_ref())?);
         }
         return Ok(Value::list(out));
     }

@@ -1,249 +1,242 @@
 //! Filters on mappings.
 
-use std::sync::Arc;
-
+use super::list::flattened;
 use super::{Filter, filter, raw};
 use crate::template::arguments::Args;
 use crate::template::error::{Error, Result};
 use crate::template::eval::{Eval, hashable};
+use crate::template::python;
 use crate::template::text::text_of;
 use crate::template::value::{Entries, Key, Map, Value};
 
 pub(super) const FILTERS: &[Filter] = &[
-    filter("dict2items", to_items),
-    filter("items2dict", from_items),
     filter("combine", combine),
-    filter("extract", extract),
-    raw("attr", attr),
-    filter("rekey_on_member", rekey),
+    filter("dict2items", dict2items),
+    filter("items2dict", items2dict),
+    filter("rekey_on_member", rekey_on_member),
+    raw("extract", extract),
+    filter("attr", attr),
     filter("dict_kv", |_, value, mut args| Ok(Value::map([(args.required("key")?, value)]))),
-    filter("dict", pairs),
+    filter("dict", |eval, value, _| pairs(eval, &value)),
+    filter("keep_keys", |eval, value, args| keys(eval, &value, args, true)),
+    filter("remove_keys", |eval, value, args| keys(eval, &value, args, false)),
     filter("counter", counter),
-    filter("lists_mergeby", merge_lists),
+    filter("lists_mergeby", lists_mergeby),
 ];
 
-fn to_items(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let key_name = args.required_or("key_name", "key")?;
-    let value_name = args.required_or("value_name", "value")?;
-    args.end()?;
-    let Some(entries) = value.as_entries() else {
-        return Err(Error::failed(format!("dict2items requires a dictionary, got {} instead.", value.type_name())));
-    };
-    Ok(Value::list(
-        entries.iter().map(|(key, value)| Value::map([(key_name.as_str(), key.0.clone()), (value_name.as_str(), value.clone())])),
-    ))
+/// How lists are combined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merge {
+    Replace,
+    Keep,
+    Append,
+    Prepend,
+    AppendOnce,
+    PrependOnce,
 }
 
-fn from_items(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let key_name = args.required_or("key_name", "key")?;
-    let value_name = args.required_or("value_name", "value")?;
-    args.end()?;
-    if !matches!(value, Value::List(_) | Value::Tuple(_)) {
-        return Err(Error::failed(format!("items2dict requires a list, got {} instead.", value.type_name())));
+impl Merge {
+    /// The argument `list_merge`.
+    fn taken(args: &mut Args) -> Result<Self> {
+        Ok(match args.text_named("list_merge")?.as_deref() {
+            None | Some("replace") => Self::Replace,
+            Some("keep") => Self::Keep,
+            Some("append") => Self::Append,
+            Some("prepend") => Self::Prepend,
+            Some("append_rp") => Self::AppendOnce,
+            Some("prepend_rp") => Self::PrependOnce,
+            Some(_) => {
+                return Err(Error::failed(
+                    "merge_hash: 'list_merge' argument can only be equal to 'replace', 'keep', 'append', 'prepend', 'append_rp' or 'prepend_rp'",
+                ));
+            }
+        })
     }
-    let mut out = Entries::new();
-    for item in eval.iterate(&value)? {
-        let Some(entries) = item.as_entries() else {
-            return Err(Error::failed(format!("items2dict requires a list of dictionaries, got a list with a {} in it", item.type_name())));
+}
+
+fn combine(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    let recursive = args.named_flag("recursive", false);
+    let merge = Merge::taken(&mut args)?;
+    let all = flattened(&[value], None, false).into_iter().chain(flattened(&args.rest(), None, false));
+    if !args.named.is_empty() {
+        return Err(Error::failed("'recursive' and 'list_merge' are the only valid keyword arguments"));
+    }
+    let mut result: Option<Entries> = None;
+    for other in all {
+        let Some(entries) = other.as_entries() else {
+            return Err(Error::failed(format!("failed to combine variables, expected dicts but got a '{}'", other.type_name())));
         };
-        let (Some(key), Some(value)) = (entries.get(key_name.as_str()), entries.get(value_name.as_str())) else {
+        result = Some(match result {
+            None => (*entries).clone(),
+            Some(first) => merged(first, &entries, recursive, merge),
+        });
+    }
+    Ok(Value::Map(Map::open(result.unwrap_or_default())))
+}
+
+fn merged(mut first: Entries, second: &Entries, recursive: bool, merge: Merge) -> Entries {
+    for (key, new) in second {
+        let value = match (first.get(key), new) {
+            (Some(Value::Map(old)), Value::Map(new)) if recursive => {
+                Value::Map(Map::open(merged((*old.get()).clone(), &new.get(), recursive, merge)))
+            }
+            (Some(Value::List(old)), Value::List(new)) => Value::list(merged_lists(&old.get(), &new.get(), merge)),
+            _ => new.clone(),
+        };
+        first.insert(key.clone(), value);
+    }
+    first
+}
+
+fn merged_lists(old: &[Value], new: &[Value], merge: Merge) -> Vec<Value> {
+    let missing = |list: &[Value], from: &[Value]| list.iter().filter(|item| !from.contains(item)).cloned().collect::<Vec<_>>();
+    match merge {
+        Merge::Replace => new.to_vec(),
+        Merge::Keep => old.to_vec(),
+        Merge::Append => [old, new].concat(),
+        Merge::Prepend => [new, old].concat(),
+        Merge::AppendOnce => [missing(old, new), new.to_vec()].concat(),
+        Merge::PrependOnce => [new.to_vec(), missing(old, new)].concat(),
+    }
+}
+
+fn dict2items(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    let (key_name, value_name) = (args.required_or("key_name", "key")?, args.required_or("value_name", "value")?);
+    args.end()?;
+    let Some(entries) = value.as_entries() else {
+        return Err(Error::failed(format!("dict2items requires a dictionary, got '{}' instead", value.type_name())));
+    };
+    let pair = |(key, value): (&Key, &Value)| Value::map([(key_name.as_str(), key.0.clone()), (value_name.as_str(), value.clone())]);
+    Ok(Value::list(entries.iter().map(pair)))
+}
+
+fn items2dict(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    let (key_name, value_name) = (args.required_or("key_name", "key")?, args.required_or("value_name", "value")?);
+    args.end()?;
+    let Some(items) = value.as_items() else {
+        return Err(Error::failed(format!("items2dict requires a list, got '{}' instead", value.type_name())));
+    };
+    let mut out = Entries::new();
+    for item in items.iter() {
+        let (Some(key), Some(value)) = (item.get(&key_name), item.get(&value_name)) else {
             return Err(Error::failed(format!(
                 "items2dict requires each dictionary in the list to contain the keys '{key_name}' and '{value_name}'"
             )));
         };
+        out.insert(Key(hashable(key)?), value);
+    }
+    Ok(Value::Map(Map::open(out)))
+}
+
+fn rekey_on_member(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    let key = args.required("key")?;
+    let overwrite = args.required_or("duplicates", "error")? == "overwrite";
+    args.end()?;
+    let items = value.as_entries().map_or_else(|| eval.iterate(&value), |entries| Ok(entries.values().cloned().collect()))?;
+    let mut out = Entries::new();
+    for item in items {
+        let Some(member) = item.as_entries().and_then(|entries| entries.get(&Key(key.clone())).cloned()) else {
+            return Err(Error::failed(format!("Key {} was not found", python::repr(&key))));
+        };
+        if out.insert(Key(hashable(member.clone())?), item).is_some() && !overwrite {
+            return Err(Error::failed(format!("Key {} is not unique, cannot correctly turn into dict", python::repr(&member))));
+        }
+    }
+    Ok(Value::Map(Map::open(out)))
+}
+
+/// `'web1' | extract(hostvars, 'address')`. The container stays lazy: it may be all variables of all hosts.
+fn extract(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    if let Value::Undefined(missing) = &value {
+        return Err(Error::undefined(missing));
+    }
+    let container = args.required("container")?;
+    let more = match args.next("morekeys") {
+        None | Some(Value::None) => Vec::new(),
+        Some(Value::List(keys)) => keys.get().to_vec(),
+        Some(key) => vec![key],
+    };
+    args.end()?;
+    if let Value::Undefined(missing) = &container {
+        return Err(Error::undefined(missing));
+    }
+    std::iter::once(value).chain(more).try_fold(container, |found, key| eval.item(&found, &key))
+}
+
+fn attr(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    eval.attribute(&value, &args.required_text("name")?.into())
+}
+
+fn pairs(eval: &Eval<'_>, value: &Value) -> Result<Value> {
+    let mut out = Entries::new();
+    for pair in eval.iterate(value)? {
+        let pair = eval.iterate(&pair)?;
+        let [key, value] = &*pair else { return Err(Error::failed("expected pairs of a key and a value")) };
         out.insert(Key(hashable(key.clone())?), value.clone());
     }
     Ok(Value::Map(Map::open(out)))
 }
 
-/// How lists under the same key become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lists {
-    Replace,
-    Keep,
-    Append,
-    Prepend,
-    AppendRp,
-    PrependRp,
-}
-
-impl Lists {
-    fn named(name: &str) -> Result<Self> {
-        Ok(match name {
-            "replace" => Self::Replace,
-            "keep" => Self::Keep,
-            "append" => Self::Append,
-            "prepend" => Self::Prepend,
-            "append_rp" => Self::AppendRp,
-            "prepend_rp" => Self::PrependRp,
-            other => {
-                return Err(Error::failed(format!(
-                    "merge_hash: 'list_merge' argument can only be equal to 'replace', 'keep', 'append', 'prepend', 'append_rp' or \
-                     'prepend_rp', found '{other}'"
-                )));
-            }
-        })
-    }
-
-    fn merge(self, low: &[Value], high: &[Value]) -> Value {
-        let absent = |items: &[Value], from: &[Value]| items.iter().filter(|item| !from.contains(item)).cloned().collect::<Vec<_>>();
-        Value::list(match self {
-            Self::Replace => high.to_vec(),
-            Self::Keep => low.to_vec(),
-            Self::Append => [low, high].concat(),
-            Self::Prepend => [high, low].concat(),
-            Self::AppendRp => [absent(low, high), high.to_vec()].concat(),
-            Self::PrependRp => [high.to_vec(), absent(low, high)].concat(),
-        })
-    }
-}
-
-/// `low` with the entries of `high` over it.
-fn merged(low: &Entries, high: &Entries, recursive: bool, lists: Lists) -> Entries {
-    let mut out = low.clone();
-    for (key, value) in high {
-        let value = match (out.get(key), value) {
-            (Some(Value::Map(below)), Value::Map(above)) if recursive => {
-                Value::Map(Map::open(merged(&below.get(), &above.get(), recursive, lists)))
-            }
-            (Some(Value::List(below)), Value::List(above)) => lists.merge(&below.get(), &above.get()),
-            _ => value.clone(),
-        };
-        out.insert(key.clone(), value);
-    }
-    out
-}
-
-fn combine(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let recursive = args.named_flag("recursive", false);
-    let lists = Lists::named(args.text_named("list_merge")?.as_deref().unwrap_or("replace"))?;
-    let others = args.rest();
-    if let Some((name, _)) = args.named.first() {
-        return Err(Error::failed(format!("'recursive' and 'list_merge' are the only valid keyword arguments, found '{name}'")));
-    }
-    let mut out = Entries::new();
-    for layer in laid_out(eval, &std::iter::once(value).chain(others).collect::<Vec<_>>())? {
-        out = merged(&out, &layer, recursive, lists);
-    }
-    Ok(Value::Map(Map::open(out)))
-}
-
-/// Mappings, and those in lists.
-fn laid_out(eval: &Eval<'_>, values: &[Value]) -> Result<Vec<Arc<Entries>>> {
+/// `community.general.keep_keys` and `remove_keys`, of mappings in a list.
+fn keys(eval: &Eval<'_>, value: &Value, mut args: Args, keep: bool) -> Result<Value> {
+    let target = args.named("target").or_else(|| args.next("target")).unwrap_or_default();
+    let matching = args.text_named("matching_parameter")?.unwrap_or_else(|| "equal".to_owned());
+    let targets: Vec<String> = match &target {
+        Value::Str(one) => vec![one.to_string()],
+        other => eval.iterate(other)?.iter().map(text_of).collect::<Result<_>>()?,
+    };
+    let pattern = match matching.as_str() {
+        "regex" => Some(super::regex::compiled(&targets.join("|"), false, false)?),
+        _ => None,
+    };
+    let matches = |key: &str| match (&pattern, matching.as_str()) {
+        (Some(pattern), _) => pattern.is_match(key).unwrap_or(false),
+        (_, "starts_with") => targets.iter().any(|target| key.starts_with(target.as_str())),
+        (_, "ends_with") => targets.iter().any(|target| key.ends_with(target.as_str())),
+        _ => targets.iter().any(|target| key == target),
+    };
     let mut out = Vec::new();
-    for value in values {
-        match value {
-            Value::Map(map) => out.push(map.get()),
-            Value::List(_) | Value::Tuple(_) => out.extend(laid_out(eval, &eval.iterate(value)?)?),
-            Value::Undefined(missing) => return Err(Error::undefined(missing)),
-            other => {
-                return Err(Error::failed(format!("failed to combine variables, expected dicts but got a '{}'", other.type_name())));
-            }
-        }
+    for item in eval.iterate(value)? {
+        let entries = item.as_entries().unwrap_or_default();
+        let kept = entries.iter().filter(|(key, _)| matches(&key.0.to_text()) == keep);
+        out.push(Value::Map(Map::open(kept.map(|(key, value)| (key.clone(), value.clone())).collect())));
     }
-    Ok(out)
-}
-
-/// `'key' | extract(container, morekeys)`.
-fn extract(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let container = args.required("container")?;
-    let more = args.next("morekeys").filter(|more| !more.is_none());
-    args.end()?;
-    let mut found = eval.item(&container, &value)?;
-    if let Some(more) = more {
-        let keys = more.as_items().map_or_else(|| vec![more.clone()], |keys| keys.to_vec());
-        for key in keys {
-            found = eval.item(&found, &key)?;
-        }
-    }
-    Ok(found)
-}
-
-fn attr(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let name: Arc<str> = args.required_text("name")?.into();
-    match &value {
-        Value::Undefined(missing) => Err(Error::undefined(missing)),
-        _ => eval.attribute(&value, &name),
-    }
-}
-
-fn rekey(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let name = args.required_text("key")?;
-    let overwrite = match args.required_or("duplicates", "error")?.as_str() {
-        "error" => false,
-        "overwrite" => true,
-        other => return Err(Error::failed(format!("duplicates parameter to rekey_on_member has unknown value: {other}"))),
-    };
-    let items = match &value {
-        Value::Map(map) => map.get().values().cloned().collect(),
-        Value::List(_) | Value::Tuple(_) => eval.iterate(&value)?,
-        _ => return Err(Error::failed("Type is not a valid list, set, or dict")),
-    };
-    let mut out = Entries::new();
-    for item in items {
-        let entries = item.as_entries().ok_or_else(|| Error::failed("List item is not a valid dict"))?;
-        let key = entries.get(name.as_str()).cloned().ok_or_else(|| Error::failed(format!("Key {name} was not found")))?;
-        let key = Key(hashable(key)?);
-        if !overwrite && out.contains_key(&key) {
-            return Err(Error::failed(format!("Key {} is not unique, cannot convert to dict", key.0.to_text())));
-        }
-        out.insert(key, item);
-    }
-    Ok(Value::Map(Map::open(out)))
-}
-
-/// A list of pairs as a mapping.
-fn pairs(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
-    let mut found = Vec::new();
-    for pair in eval.iterate(&value)? {
-        match eval.iterate(&pair)?.as_slice() {
-            [key, value] => found.push((key.clone(), value.clone())),
-            other => return Err(Error::failed(format!("expected pairs, found a sequence of {}", other.len()))),
-        }
-    }
-    super::list::mapping(found)
+    Ok(Value::list(out))
 }
 
 fn counter(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
-    let mut counts = Entries::new();
+    let mut out = Entries::new();
     for item in eval.iterate(&value)? {
-        let count = counts.entry(Key(hashable(item)?)).or_insert(Value::Int(0));
-        *count = Value::Int(count.as_int().map_or(1, |count| i128::from(count) + 1));
+        let count = out.entry(Key(hashable(item)?)).or_insert(Value::Int(0));
+        *count = Value::Int(python::as_whole(count).unwrap_or_default() + 1);
     }
-    Ok(Value::Map(Map::open(counts)))
+    Ok(Value::Map(Map::open(out)))
 }
 
-fn merge_lists(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+/// `community.general.lists_mergeby`: lists of mappings, those with the same `index` made one.
+fn lists_mergeby(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let recursive = args.named_flag("recursive", false);
-    let lists = Lists::named(args.text_named("list_merge")?.as_deref().unwrap_or("replace"))?;
+    let merge = Merge::taken(&mut args)?;
     let mut all: Vec<Value> = std::iter::once(value).chain(args.rest()).collect();
     let index = match args.named("index") {
         Some(index) => index,
         None => all.pop().ok_or_else(|| Error::failed("missing 1 required positional argument: 'index'"))?,
     };
+    args.end()?;
     let index = text_of(&index)?;
-    let nested = all.iter().flat_map(|value| {
-        let items = value.as_items().unwrap_or_default();
-        if items.iter().any(|item| item.as_items().is_some()) { items.to_vec() } else { vec![value.clone()] }
-    });
     let mut out: Vec<(Value, Entries)> = Vec::new();
-    for list in nested.collect::<Vec<_>>() {
-        for item in eval.iterate(&list)? {
-            let Some(entries) = item.as_entries() else {
-                return Err(Error::failed(format!(
-                    "Elements of list arguments for lists_mergeby must be dictionaries, found {}",
-                    item.type_name()
-                )));
-            };
-            // Without the key there is nothing to merge by.
-            let Some(key) = entries.get(index.as_str()).cloned() else { continue };
-            match out.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, known)) => *known = merged(known, &entries, recursive, lists),
-                None => out.push((key, (*entries).clone())),
-            }
+    for item in flattened(&all, None, false) {
+        let Some(entries) = item.as_entries() else {
+            return Err(Error::failed(format!("expected lists of dictionaries, found '{}'", item.type_name())));
+        };
+        // Without the key there is nothing to merge by.
+        let Some(key) = entries.get(index.as_str()).cloned() else { continue };
+        match out.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = merged(std::mem::take(known), &entries, recursive, merge),
+            None => out.push((key, (*entries).clone())),
         }
     }
-    let rows = super::list::sorted(out.iter().map(|(key, _)| key.clone()).collect(), false)?;
-    let found = rows.iter().filter_map(|key| out.iter().find(|(known, _)| known == key));
+    let order = super::list::sorted(out.iter().map(|(key, _)| key.clone()).collect(), false)?;
+    let found = order.iter().filter_map(|key| out.iter().find(|(known, _)| known == key));
     Ok(Value::list(found.map(|(_, entries)| Value::Map(Map::open(entries.clone()))).collect::<Vec<_>>()))
 }

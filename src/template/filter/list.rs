@@ -10,10 +10,13 @@ use crate::template::eval::Eval;
 use crate::template::python;
 use crate::template::syntax::Operator;
 use crate::template::text::{borrowed, check, text_of};
-use crate::template::value::{Entries, Key, Map, Value};
+use crate::template::value::Value;
 
 pub(super) const FILTERS: &[Filter] = &[
-    raw("list", |eval, value, _| Ok(Value::list(eval.iterate(&defined(value)?)?))),
+    raw("list", |eval, value, _| {
+        let list = Value::list(eval.iterate(&defined(value)?)?);
+        check(&list).map(|()| list)
+    }),
     raw("length", length),
     raw("count", length),
     raw("first", |eval, value, _| first(eval, value)),
@@ -157,8 +160,7 @@ fn unique(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let case_sensitive = args.next("case_sensitive");
     let attribute = args.next("attribute").filter(|path| !path.is_none());
     args.end()?;
-    // Ansible's own filter tells `a` from `A`, unlike Jinja's.
-    let case_sensitive = case_sensitive.is_none_or(|flag| flag.is_none() || flag.is_true());
+    let case_sensitive = case_sensitive.is_some_and(|flag| flag.is_true());
     let mut seen: Vec<Value> = Vec::new();
     let mut out = Vec::new();
     for item in eval.iterate(&value)? {
@@ -193,8 +195,7 @@ fn extreme(eval: &Eval<'_>, value: &Value, mut args: Args, wanted: Ordering) -> 
             best = Some((key, item));
         }
     }
-    let name = if wanted == Ordering::Less { "min" } else { "max" };
-    best.map(|(_, item)| item).ok_or_else(|| Error::failed(format!("{name}() arg is an empty sequence")))
+    Ok(best.map_or_else(|| Value::undefined("No aggregated item, sequence was empty."), |(_, item)| item))
 }
 
 fn sum(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
@@ -446,14 +447,4 @@ pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> R
     };
     let skip = options.first().and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
     subelement_pairs(eval, list, path, skip)
-}
-
-/// A mapping made of pairs.
-pub(super) fn mapping(pairs: impl IntoIterator<Item = (Value, Value)>) -> Result<Value> {
-    let mut out = Entries::new();
-    for (key, value) in pairs {
-        check(&key)?;
-        out.insert(Key(crate::template::eval::hashable(key)?), value);
-    }
-    Ok(Value::Map(Map::open(out)))
 }

@@ -1,15 +1,19 @@
 //! The filters, one file per area. Each area lists its filters in a table; a filter's name there is its short name.
 
+#![expect(clippy::needless_pass_by_value, reason = "all filters have one signature, so that they fit in one table")]
+
 mod choose;
-mod crypt;
+mod crypto;
 mod dict;
-mod hash;
 mod json;
 pub(super) mod list;
-pub(super) mod number;
-pub(super) mod path;
+pub(super) mod net;
+mod number;
+mod path;
+mod query;
 pub(super) mod regex;
-mod words;
+mod text;
+pub(super) mod time;
 mod yaml;
 
 use std::collections::HashMap;
@@ -42,14 +46,17 @@ const fn raw(name: &'static str, run: Run) -> Filter {
 static ALL: LazyLock<HashMap<&'static str, &'static Filter>> = LazyLock::new(|| {
     let areas: &[&[Filter]] = &[
         choose::FILTERS,
+        crypto::FILTERS,
         dict::FILTERS,
-        hash::FILTERS,
         json::FILTERS,
         list::FILTERS,
+        net::FILTERS,
         number::FILTERS,
         path::FILTERS,
+        query::FILTERS,
         regex::FILTERS,
-        words::FILTERS,
+        text::FILTERS,
+        time::FILTERS,
         yaml::FILTERS,
     ];
     areas.iter().flat_map(|area| area.iter()).map(|filter| (filter.name, filter)).collect()

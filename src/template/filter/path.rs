@@ -1,247 +1,288 @@
-//! Filters on paths, as Python's `posixpath` and `ntpath` work on them.
+//! Filters on paths and addresses of the web.
 
-use std::env;
-use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::{Filter, filter};
+use crate::template::LookupCall;
 use crate::template::arguments::Args;
 use crate::template::error::{Error, Result};
 use crate::template::eval::Eval;
 use crate::template::text::text_of;
 use crate::template::value::Value;
+use crate::text::folder;
 
 pub(super) const FILTERS: &[Filter] = &[
-    filter("basename", |_, value, _| text_of(&value).map(|path| Value::from(split(&path).1))),
-    filter("dirname", |_, value, _| text_of(&value).map(|path| Value::from(split(&path).0))),
+    filter("basename", |_, value, _| Ok(Value::from(split(&text_of(&value)?).1))),
+    filter("dirname", |_, value, _| Ok(Value::from(split(&text_of(&value)?).0))),
     filter("splitext", splitext),
-    filter("expanduser", |_, value, _| text_of(&value).map(|path| Value::from(expanded_user(&path)))),
-    filter("expandvars", |_, value, _| text_of(&value).map(|path| Value::from(expanded_variables(&path)))),
-    filter("realpath", |_, value, _| text_of(&value).map(|path| Value::from(real(&path)))),
+    filter("expanduser", expanduser),
+    filter("expandvars", expandvars),
+    filter("realpath", |_, value, _| Ok(Value::from(folder::real(Path::new(&text_of(&value)?)).display().to_string()))),
+    filter("normpath", |_, value, _| Ok(Value::from(normal(&text_of(&value)?)))),
     filter("relpath", relpath),
-    filter("normpath", |_, value, _| text_of(&value).map(|path| Value::from(normal(&path)))),
-    filter("commonpath", commonpath),
     filter("path_join", path_join),
+    filter("commonpath", commonpath),
     filter("fileglob", fileglob),
-    filter("win_basename", |_, value, _| text_of(&value).map(|path| Value::from(windows_split(&path).1))),
-    filter("win_dirname", |_, value, _| text_of(&value).map(|path| Value::from(windows_split(&path).0))),
-    filter("win_splitdrive", |_, value, _| {
-        let path = text_of(&value)?;
-        let (drive, rest) = path.split_at(drive_length(&path));
-        Ok(Value::tuple([Value::from(drive), Value::from(rest)]))
-    }),
+    filter("win_basename", |_, value, _| Ok(Value::from(win_split(&text_of(&value)?).1))),
+    filter("win_dirname", |_, value, _| Ok(Value::from(win_split(&text_of(&value)?).0))),
+    filter("win_splitdrive", win_splitdrive),
+    filter("urlsplit", urlsplit),
+    filter("urlencode", urlencode),
+    filter("urldecode", |_, value, _| Ok(Value::from(decoded(&text_of(&value)?)))),
 ];
 
-/// The folder and the name of `path`.
+/// What is before and after the last slash.
 fn split(path: &str) -> (&str, &str) {
-    let (folder, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
-    let bare = folder.trim_end_matches('/');
-    (if bare.is_empty() { folder } else { bare }, name)
+    let (head, tail) = path.rfind('/').map_or(("", path), |at| path.split_at(at + 1));
+    let trimmed = head.trim_end_matches('/');
+    (if trimmed.is_empty() { head } else { trimmed }, tail)
 }
 
 fn splitext(_eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
     let path = text_of(&value)?;
-    let start = path.rfind('/').map_or(0, |slash| slash + 1);
-    let name = path.get(start..).unwrap_or_default();
-    let dots = name.len() - name.trim_start_matches('.').len();
-    let at = name.rfind('.').filter(|dot| *dot > dots).map_or(path.len(), |dot| start + dot);
-    let (root, extension) = path.split_at(at);
+    let name_start = path.rfind('/').map_or(0, |at| at + 1);
+    let name = path.get(name_start..).unwrap_or_default();
+    let leading = name.len() - name.trim_start_matches('.').len();
+    let dot = name.get(leading..).and_then(|rest| rest.rfind('.')).map(|at| name_start + leading + at);
+    let (root, extension) = path.split_at(dot.unwrap_or(path.len()));
     Ok(Value::tuple([Value::from(root), Value::from(extension)]))
 }
 
-/// `~` and `~user` at the start are replaced; a user that `/etc/passwd` does not have stays.
-fn expanded_user(path: &str) -> String {
-    let Some(rest) = path.strip_prefix('~') else { return path.to_owned() };
-    let (user, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let field = |key: usize, wanted: &str| {
-        let line = passwd.lines().find(|line| line.split(':').nth(key) == Some(wanted))?;
-        line.split(':').nth(5).map(str::to_owned)
-    };
-    let home = if user.is_empty() {
-        env::var("HOME").ok().or_else(|| field(2, &rustix::process::getuid().as_raw().to_string()))
-    } else {
-        field(0, user)
-    };
-    let Some(home) = home else { return path.to_owned() };
-    let whole = format!("{}{rest}", home.trim_end_matches('/'));
-    if whole.is_empty() { "/".to_owned() } else { whole }
+/// A variable of the environment, asked of whoever knows the world.
+fn environment(eval: &Eval<'_>, name: &str) -> Option<String> {
+    let templar = eval.session.templar;
+    let call = LookupCall { name: "env", terms: &[Value::from(name)], options: &[], scope: eval.scope, templar };
+    templar.lookups.lookup(call).ok()?.first().map(Value::to_text).filter(|text| !text.is_empty())
 }
 
-/// `$NAME` and `${NAME}`; what the environment does not have stays.
-fn expanded_variables(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+fn expanduser(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    let path = text_of(&value)?;
+    match path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        Some(rest) => {
+            Ok(Value::from(format!("{}{rest}", environment(eval, "HOME").unwrap_or_else(|| "~".to_owned()).trim_end_matches('/'))))
+        }
+        None => Ok(value),
+    }
+}
+
+fn expandvars(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    let text = text_of(&value)?;
+    let mut out = String::new();
+    let mut rest = text.as_str();
     while let Some(at) = rest.find('$') {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let after = from.get(1..).unwrap_or_default();
-        let (name, length) = if let Some(inner) = after.strip_prefix('{') {
-            inner.find('}').map_or(("", 1), |end| (inner.get(..end).unwrap_or_default(), end + 3))
+        out.push_str(rest.get(..at).unwrap_or_default());
+        let after = rest.get(at + 1..).unwrap_or_default();
+        let (name, written) = if let Some(inside) = after.strip_prefix('{') {
+            let end = inside.find('}').unwrap_or(0);
+            (inside.get(..end).unwrap_or_default(), end + 2)
         } else {
             let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-            (after.get(..end).unwrap_or_default(), end + 1)
+            (after.get(..end).unwrap_or_default(), end)
         };
-        let (whole, left) = from.split_at(length);
-        match env::var(name) {
-            Ok(value) if !name.is_empty() => out.push_str(&value),
-            _ => out.push_str(whole),
+        if let Some(found) = environment(eval, name).filter(|_| !name.is_empty()) {
+            out.push_str(&found);
+            rest = after.get(written..).unwrap_or_default();
+        } else {
+            out.push('$');
+            rest = after;
         }
-        rest = left;
     }
-    out.push_str(rest);
-    out
+    Ok(Value::from(out + rest))
 }
 
-/// Without `.`, `..` and doubled slashes; two slashes at the start stay, as POSIX says.
-pub(in crate::template) fn normal(path: &str) -> String {
-    if path.is_empty() {
-        return ".".to_owned();
-    }
-    let root = match path.len() - path.trim_start_matches('/').len() {
-        0 => "",
-        2 => "//",
-        _ => "/",
-    };
+/// Without `.`, `..` and doubled slashes.
+fn normal(path: &str) -> String {
+    let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        if part != ".." || (root.is_empty() && parts.last().is_none_or(|last| *last == "..")) {
-            parts.push(part);
-        } else {
-            parts.pop();
-        }
-    }
-    let whole = format!("{root}{}", parts.join("/"));
-    if whole.is_empty() { ".".to_owned() } else { whole }
-}
-
-fn absolute(path: &str) -> String {
-    if path.starts_with('/') {
-        return normal(path);
-    }
-    let here = env::current_dir().unwrap_or_default();
-    normal(&format!("{}/{path}", here.display()))
-}
-
-/// The path with every symbolic link followed; what does not exist stays as it is.
-pub(in crate::template) fn real(path: &str) -> String {
-    let mut left: Vec<String> = absolute_parts(path);
-    let (mut found, mut links) = (String::new(), 0);
-    while let Some(part) = left.pop() {
-        if part == ".." {
-            found.truncate(found.rfind('/').unwrap_or_default());
-            continue;
-        }
-        let next = format!("{found}/{part}");
-        match fs::read_link(&next) {
-            Ok(target) if links < 40 => {
-                links += 1;
-                let target = target.to_string_lossy().into_owned();
-                if target.starts_with('/') {
-                    found.clear();
-                }
-                left.extend(parts(&target));
+        match (part, parts.last()) {
+            ("..", None) if absolute => {}
+            ("..", Some(last)) if *last != ".." => {
+                parts.pop();
             }
-            _ => found = next,
+            _ => parts.push(part),
         }
     }
-    if found.is_empty() { "/".to_owned() } else { found }
-}
-
-/// The parts of `path`, the last one first.
-fn parts(path: &str) -> impl Iterator<Item = String> + use<> {
-    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
-    parts.into_iter().rev()
-}
-
-fn absolute_parts(path: &str) -> Vec<String> {
-    if path.starts_with('/') {
-        return parts(path).collect();
+    let joined = parts.join("/");
+    match (absolute, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
     }
-    let here = env::current_dir().unwrap_or_default();
-    parts(&format!("{}/{path}", here.display())).collect()
 }
 
 fn relpath(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let path = text_of(&value)?;
-    let start = args.required_or("start", ".")?;
-    args.end()?;
-    if path.is_empty() {
-        return Err(Error::failed("no path specified"));
+    let absolute = |path: &str| std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)).display().to_string();
+    let path = normal(&absolute(&text_of(&value)?));
+    let start = normal(&absolute(&args.required_or("start", ".")?));
+    let parts = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (path, start) = (parts(&path), parts(&start));
+    let same = path.iter().zip(&start).take_while(|(left, right)| left == right).count();
+    let ups = std::iter::repeat_n("..".to_owned(), start.len() - same);
+    let relative = ups.chain(path.into_iter().skip(same)).collect::<Vec<_>>().join("/");
+    Ok(Value::from(if relative.is_empty() { ".".to_owned() } else { relative }))
+}
+
+fn path_join(_eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    let parts = match &value {
+        Value::Str(_) => vec![value.clone()],
+        other => other
+            .as_items()
+            .map(|items| items.to_vec())
+            .ok_or_else(|| Error::failed(format!("path_join expects string or sequence, got '{}' instead", other.type_name())))?,
+    };
+    let mut out = String::new();
+    for part in parts {
+        let part = text_of(&part)?;
+        if part.starts_with('/') || out.is_empty() {
+            out = part;
+        } else {
+            if !out.ends_with('/') {
+                out.push('/');
+            }
+            out.push_str(&part);
+        }
     }
-    let (path, start) = (absolute(&path), absolute(&start));
-    let split = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let (path, start) = (split(&path), split(&start));
-    let common = path.iter().zip(&start).take_while(|(first, second)| first == second).count();
-    let up = start.iter().skip(common).map(|_| "..".to_owned());
-    let whole: Vec<String> = up.chain(path.into_iter().skip(common)).collect();
-    Ok(Value::from(if whole.is_empty() { ".".to_owned() } else { whole.join("/") }))
+    Ok(Value::from(out))
 }
 
 fn commonpath(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
     let paths = eval.iterate(&value)?.iter().map(text_of).collect::<Result<Vec<_>>>()?;
-    let Some(first) = paths.first() else { return Err(Error::failed("commonpath() arg is an empty sequence")) };
-    let rooted = first.starts_with('/');
-    if paths.iter().any(|path| path.starts_with('/') != rooted) {
+    let absolute = paths.iter().all(|path| path.starts_with('/'));
+    if !absolute && paths.iter().any(|path| path.starts_with('/')) {
         return Err(Error::failed("Can't mix absolute and relative paths"));
     }
-    let split: Vec<Vec<&str>> =
-        paths.iter().map(|path| path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()).collect();
-    let mut common = split.first().cloned().unwrap_or_default();
-    for parts in &split {
-        common.truncate(common.iter().zip(parts).take_while(|(first, second)| first == second).count());
+    let mut common: Option<Vec<&str>> = None;
+    for path in &paths {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        common = Some(match common {
+            None => parts,
+            Some(known) => known.iter().zip(&parts).take_while(|(left, right)| left == right).map(|(part, _)| *part).collect(),
+        });
     }
-    Ok(Value::from(format!("{}{}", if rooted { "/" } else { "" }, common.join("/"))))
+    let joined = common.ok_or_else(|| Error::failed("commonpath() arg is an empty sequence"))?.join("/");
+    Ok(Value::from(if absolute { format!("/{joined}") } else { joined }))
 }
 
-fn path_join(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
-    let parts = if value.as_str().is_some() { vec![value] } else { eval.iterate(&value)? };
-    let mut whole = String::new();
-    for part in &parts {
-        let part = text_of(part)?;
-        if part.starts_with('/') {
-            whole.clear();
-        } else if !whole.is_empty() && !whole.ends_with('/') {
-            whole.push('/');
+fn fileglob(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    let templar = eval.session.templar;
+    let call = LookupCall { name: "fileglob", terms: &[value], options: &[], scope: eval.scope, templar };
+    templar.lookups.lookup(call).map(Value::list).map_err(Error::failed)
+}
+
+/// The drive, and the rest.
+fn drive(path: &str) -> (&str, &str) {
+    if path.get(1..2) == Some(":") { path.split_at(2) } else { ("", path) }
+}
+
+fn win_split(path: &str) -> (String, String) {
+    let (drive, rest) = drive(path);
+    let (head, tail) = rest.rfind(['\\', '/']).map_or(("", rest), |at| rest.split_at(at + 1));
+    let trimmed = head.trim_end_matches(['\\', '/']);
+    (format!("{drive}{}", if trimmed.is_empty() { head } else { trimmed }), tail.to_owned())
+}
+
+fn win_splitdrive(_eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    let path = text_of(&value)?;
+    let (drive, rest) = drive(&path);
+    Ok(Value::tuple([Value::from(drive), Value::from(rest)]))
+}
+
+fn urlsplit(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
+    let url = text_of(&value)?;
+    let wanted = args.text("query")?.filter(|wanted| !wanted.is_empty());
+    args.end()?;
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).map_or(("", url.as_str()), |found| found);
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (netloc, path) = match rest.strip_prefix("//") {
+        Some(after) => after.split_at(after.find('/').unwrap_or(after.len())),
+        None => ("", rest),
+    };
+    let (user, host) = netloc.rsplit_once('@').map_or((None, netloc), |(user, host)| (Some(user), host));
+    let (username, password) = match user.map(|user| user.split_once(':').map_or((user, None), |(name, password)| (name, Some(password)))) {
+        Some((name, password)) => (Some(name), password),
+        None => (None, None),
+    };
+    let (hostname, port) = match host.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+        Some((address, after)) => (address, after.strip_prefix(':')),
+        None => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
+    };
+    let port = match port.filter(|port| !port.is_empty()) {
+        Some(port) => Value::from(port.parse::<i64>().map_err(|_| Error::failed("Port could not be cast to integer value"))?),
+        None => Value::None,
+    };
+    let optional = |text: Option<&str>| text.map_or(Value::None, Value::from);
+    let parts = [
+        ("fragment", Value::from(fragment)),
+        ("hostname", if hostname.is_empty() { Value::None } else { Value::from(hostname.to_lowercase()) }),
+        ("netloc", Value::from(netloc)),
+        ("password", optional(password)),
+        ("path", Value::from(path)),
+        ("port", port),
+        ("query", Value::from(query)),
+        ("scheme", Value::from(scheme.to_lowercase())),
+        ("username", optional(username)),
+    ];
+    match wanted {
+        None => Ok(Value::map(parts)),
+        Some(wanted) => match parts.into_iter().find(|(name, _)| *name == wanted) {
+            Some((_, part)) => Ok(part),
+            None => Err(Error::failed(format!("urlsplit: unknown URL component: {wanted}"))),
+        },
+    }
+}
+
+/// Percent-encoded; a blank is `+` in a query.
+fn encoded(text: &str, in_query: bool) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => out.push(char::from(byte)),
+            b'/' if !in_query => out.push('/'),
+            b' ' if in_query => out.push('+'),
+            other => out.push_str(&format!("%{other:02X}")),
         }
-        whole.push_str(&part);
     }
-    Ok(Value::from(whole))
+    out
 }
 
-/// The files that a pattern matches; only its last part may have wildcards.
-fn fileglob(_eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
-    let pattern = text_of(&value)?;
-    let (folder, name) = split(&pattern);
-    let glob = globset::GlobBuilder::new(name).literal_separator(true).build();
-    let glob = glob.map_err(|error| Error::failed(format!("`{pattern}` is not a pattern: {error}")))?.compile_matcher();
-    let entries = fs::read_dir(if folder.is_empty() { "." } else { folder });
-    let names = entries.into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|found| glob.is_match(found) && (name.starts_with('.') || !found.starts_with('.'))).collect();
-    names.sort();
-    let prefix = pattern.get(..pattern.len() - name.len()).unwrap_or_default();
-    let paths = names.into_iter().map(|name| format!("{prefix}{name}")).filter(|path| std::path::Path::new(path).is_file());
-    Ok(Value::list(paths.map(Value::from)))
+fn urlencode(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
+    if value.as_entries().is_none() && value.as_items().is_none() {
+        return Ok(Value::from(encoded(&text_of(&value)?, false)));
+    }
+    let pairs: Vec<(Value, Value)> = if let Some(entries) = value.as_entries() {
+        entries.iter().map(|(key, value)| (key.0.clone(), value.clone())).collect()
+    } else {
+        let pair = |pair: &Value| match &*eval.iterate(pair)? {
+            [key, value] => Ok((key.clone(), value.clone())),
+            _ => Err(Error::failed("expected pairs of a key and a value")),
+        };
+        eval.iterate(&value)?.iter().map(pair).collect::<Result<_>>()?
+    };
+    let pairs = pairs.iter().map(|(key, value)| Ok(format!("{}={}", encoded(&text_of(key)?, true), encoded(&text_of(value)?, true))));
+    Ok(Value::from(pairs.collect::<Result<Vec<_>>>()?.join("&")))
 }
 
-const SEPARATORS: [char; 2] = ['/', '\\'];
-
-/// How long the drive at the start is: `c:`, or `\\server\share`.
-fn drive_length(path: &str) -> usize {
-    if let Some(rest) = path.strip_prefix(r"\\").or_else(|| path.strip_prefix("//")) {
-        let Some(server) = rest.find(SEPARATORS) else { return path.len() };
-        let share = rest.get(server + 1..).unwrap_or_default();
-        return share.find(SEPARATORS).map_or(path.len(), |end| server + end + 3);
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while let Some(byte) = bytes.get(index) {
+        let hex = text.get(index + 1..index + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(decoded)) => {
+                out.push(decoded);
+                index += 3;
+                continue;
+            }
+            (b'+', _) => out.push(b' '),
+            (other, _) => out.push(*other),
+        }
+        index += 1;
     }
-    let mut characters = path.char_indices();
-    match (characters.next(), characters.next()) {
-        (Some(_), Some((at, ':'))) => at + 1,
-        _ => 0,
-    }
-}
-
-fn windows_split(path: &str) -> (String, &str) {
-    let (drive, rest) = path.split_at(drive_length(path));
-    let (folder, name) = rest.split_at(rest.rfind(SEPARATORS).map_or(0, |at| at + 1));
-    let bare = folder.trim_end_matches(SEPARATORS);
-    (format!("{drive}{}", if bare.is_empty() { folder } else { bare }), name)
+    String::from_utf8_lossy(&out).into_owned()
 }

@@ -8,6 +8,7 @@ use minijinja::value::ValueKind;
 use super::{Arguments, Block, Comparison, Expression, For, Kind, Macro, NamedBlock, Operator, Range, Statement, Target};
 use crate::template::Value;
 use crate::template::error::Error;
+use crate::template::source::is_template;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -20,6 +21,8 @@ pub(super) struct Lowering<'a> {
     pub(super) start: usize,
     /// Whether `{{ '\d' }}` keeps its backslash.
     pub(super) literal: bool,
+    /// Whether strings may have templates in them.
+    pub(super) condition: bool,
 }
 
 impl Lowering<'_> {
@@ -150,7 +153,12 @@ impl Lowering<'_> {
     pub(super) fn expression(&self, expression: &ast::Expr<'_>) -> Result<Expression> {
         let kind = match expression {
             ast::Expr::Var(name) => Kind::Name(name.id.into()),
-            ast::Expr::Const(constant) => Kind::Literal(self.constant(&constant.value, constant.span())),
+            ast::Expr::Const(constant) => match self.constant(&constant.value, constant.span()) {
+                Value::Str(text) if self.condition && is_template(&text) => {
+                    Kind::Embedded(super::parse(&text, 0, &super::Delimiters::default())?)
+                }
+                value => Kind::Literal(value),
+            },
             ast::Expr::Slice(slice) => {
                 let bounds = [slice.start.as_ref(), slice.stop.as_ref(), slice.step.as_ref()];
                 let [start, stop, step] = bounds.map(|bound| self.optional(bound));

@@ -26,6 +26,8 @@ pub(super) struct Expression {
 #[derive(Debug)]
 pub(super) enum Kind {
     Literal(Value),
+    /// Text with a template in it, which Ansible allows in conditions: `when: x == "{{ y }}"`.
+    Embedded(Block),
     Name(Arc<str>),
     Attribute(Box<Expression>, Arc<str>),
     Item(Box<Expression>, Box<Expression>),
@@ -191,13 +193,13 @@ pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result
     let part = text.get(start..).unwrap_or_default();
     let config = delimiters.config().map_err(|error| refused(&error, start))?;
     let tree = minijinja::machinery::parse(part, "template", config).map_err(|error| refused(&error, start))?;
-    Lowering { text: part, start, literal: delimiters.literal_backslashes }.template(&tree)
+    Lowering { text: part, start, literal: delimiters.literal_backslashes, condition: false }.template(&tree)
 }
 
 /// `text` as one expression, without delimiters.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
     let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
-    Lowering { text, start: 0, literal: true }.expression(&tree)
+    Lowering { text, start: 0, literal: true, condition: true }.expression(&tree)
 }
 
 /// The parser's error, in terms of the whole text.

@@ -1,16 +1,16 @@
 //! The tests, as in `x is defined`.
 
+#![expect(clippy::needless_pass_by_value, reason = "all tests have one signature, so that they fit in one table")]
+
 mod compare;
-mod file;
-mod kind;
-mod outcome;
-mod version;
+mod result;
+mod world;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::arguments::Args;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::eval::Eval;
 use super::filter;
 use super::value::Value;
@@ -35,7 +35,7 @@ const fn raw(name: &'static str, run: Run) -> Test {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Test>> = LazyLock::new(|| {
-    let areas: &[&[Test]] = &[compare::TESTS, file::TESTS, kind::TESTS, outcome::TESTS, version::TESTS];
+    let areas: &[&[Test]] = &[TYPES, compare::TESTS, result::TESTS, world::TESTS];
     areas.iter().flat_map(|area| area.iter()).map(|test| (test.name, test)).collect()
 });
 
@@ -47,4 +47,56 @@ pub(super) fn find(name: &str) -> Option<&'static Test> {
 /// All names.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ALL.keys().copied()
+}
+
+/// What a value is. These look at the type alone, so that nothing lazy is evaluated.
+const TYPES: &[Test] = &[
+    raw("defined", |_, value, _| Ok(!value.is_undefined())),
+    raw("undefined", |_, value, _| Ok(value.is_undefined())),
+    raw("none", |_, value, _| kind(&value).map(|kind| kind == "NoneType")),
+    raw("string", |_, value, _| kind(&value).map(|kind| kind == "str")),
+    raw("mapping", |_, value, _| kind(&value).map(|kind| matches!(kind, "dict" | "HostVarsVars"))),
+    raw("sequence", |_, value, _| kind(&value).map(|kind| !matches!(kind, "int" | "float" | "bool" | "NoneType") && iterable(&value))),
+    raw("iterable", |_, value, _| kind(&value).map(|_| iterable(&value))),
+    raw("number", |_, value, _| kind(&value).map(|kind| matches!(kind, "int" | "float" | "bool"))),
+    raw("integer", |_, value, _| kind(&value).map(|kind| kind == "int")),
+    raw("float", |_, value, _| kind(&value).map(|kind| kind == "float")),
+    raw("boolean", |_, value, _| kind(&value).map(|kind| kind == "bool")),
+    raw("callable", |_, value, _| Ok(matches!(&value, Value::Object(object) if object.callable()))),
+    test("true", |_, value, _| Ok(matches!(value, Value::Bool(true)))),
+    test("false", |_, value, _| Ok(matches!(value, Value::Bool(false)))),
+    test("truthy", |_, value, args| truthy(&value, args)),
+    test("falsy", |_, value, args| Ok(!truthy(&value, args)?)),
+    test("escaped", |_, _, _| Ok(false)),
+    test("filter", |_, value, _| Ok(filter::find(&value.to_text()).is_some())),
+    test("test", |_, value, _| Ok(find(&value.to_text()).is_some())),
+    test("vault_encrypted", |_, _, _| Ok(false)),
+];
+
+/// The type's name, of what is defined.
+fn kind(value: &Value) -> Result<&str> {
+    match value {
+        Value::Undefined(missing) => Err(Error::undefined(missing)),
+        value => Ok(value.type_name()),
+    }
+}
+
+fn iterable(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => object.items().is_some(),
+        value => matches!(value, Value::Str(_) | Value::List(_) | Value::Tuple(_) | Value::Map(_) | Value::Lazy(_)),
+    }
+}
+
+fn truthy(value: &Value, mut args: Args) -> Result<bool> {
+    let convert = args.flag("convert_bool", false);
+    args.end()?;
+    if convert && let Value::Str(text) = value {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "yes" | "y" | "on" | "1" | "true" | "t" => return Ok(true),
+            "no" | "n" | "off" | "0" | "false" | "f" => return Ok(false),
+            _ => {}
+        }
+    }
+    Ok(value.is_true())
 }

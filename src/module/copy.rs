@@ -233,8 +233,8 @@ impl Placing {
             path = machine.resolve(&path);
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let will_be_made = folder && machine.checking();
-        if !(will_be_made || machine.is_dir(parent)) {
+        // A prediction cannot know which directories earlier tasks would have made; a dry run must get past it.
+        if !(machine.checking() || machine.is_dir(parent)) {
             return Err(Failure::new(format!("Destination directory {} does not exist", parent.display())));
         }
         Ok(path)

@@ -14,7 +14,7 @@ pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 params! {
     pub struct Assert {
         /// The conditions.
-        that: Vec<Value>,
+        that: Value,
         /// What to say when one does not hold.
         fail_msg | msg: Option<Value>,
         /// What to say when all hold.
@@ -27,7 +27,9 @@ params! {
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Assert = call.decode()?;
     let failed_text = params.fail_msg.clone().unwrap_or_else(|| "Assertion failed".into());
-    for (index, condition) in params.that.iter().enumerate() {
+    // One condition may stand without a list; its commas are its own.
+    let conditions = params.that.as_list().map_or_else(|| vec![params.that.clone()], <[Value]>::to_vec);
+    for (index, condition) in conditions.iter().enumerate() {
         let holds = match condition {
             Value::Bool(flag) => *flag,
             Value::Str(text) => {

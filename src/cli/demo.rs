@@ -119,18 +119,19 @@ impl Story {
         let mut hosts = Vec::new();
         for (index, host) in fleet.hosts().iter().enumerate() {
             let [backend, frontend] = [free_port()?, free_port()?];
-            let line = format!(
-                "{} ansible_port={} lab_number={} backend_port={backend} frontend_port={frontend}\n",
+            // Beside the host, because variables of a group would lose against `group_vars/all`.
+            let ports = format!("ansible_port={} backend_port={backend} frontend_port={frontend}", host.port);
+            inventory += &format!(
+                "{} {ports} lab_number={} lab_program={}
+",
                 host.name,
-                host.port,
-                index + 1
+                index + 1,
+                program.display()
             );
-            inventory.push_str(&line);
             hosts.push(Host { name: host.name.clone(), directory: root.join("deployed").join(&host.name), backend });
         }
         inventory += "\n[databases]\n\n[redis]\n\n[lab:children]\nwebservers\ndatabases\nredis\n\n[lab:vars]\nansible_host=127.0.0.1\nansible_user=lab\n";
         inventory += &format!("ansible_ssh_private_key_file={}\nansible_ssh_args={}\n", fleet.key().display(), fleet.ssh_args());
-        inventory += &format!("lab_directory={}\nlab_program={}\n", root.join("deployed").display(), program.display());
         fs::write(root.join("inventories/lab/hosts"), inventory)?;
         for host in &hosts {
             fs::create_dir_all(&host.directory)?;

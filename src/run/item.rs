@@ -328,6 +328,7 @@ impl Item<'_> {
                 }
                 out.diff = outcome.diff;
                 out.warnings = outcome.warnings;
+                self.learn(&out.raw);
             }
             Err(Trouble::Failed(mut failure, diagnostic)) => {
                 out.verbose_always = failure.data.shift_remove(action::VERBOSE_ALWAYS).is_some_and(|shown| shown == true.into());
@@ -352,6 +353,14 @@ impl Item<'_> {
         }
         self.judge(&mut out);
         out
+    }
+
+    /// Keeps the facts that a module found; `set_fact` and `include_vars` keep their own.
+    fn learn(&self, raw: &Map) {
+        let own = matches!(self.task.step.work.name(), "set_fact" | "include_vars");
+        if let (Some(wire::Value::Map(facts)), false) = (raw.get("ansible_facts"), own) {
+            self.task.shared.memory.host(&self.task.host).add_facts(facts);
+        }
     }
 
     fn judge(&self, out: &mut ItemOutcome) {

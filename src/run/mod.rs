@@ -94,8 +94,6 @@ enum Effect {
     Include(Box<include::Include>),
     /// Data for the end of the run.
     Stats { data: wire::Map, per_host: bool, aggregate: bool },
-    /// The connection is to be opened anew.
-    ResetConnection,
 }
 
 /// Runs `plan` and says how it ended.

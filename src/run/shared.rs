@@ -17,7 +17,7 @@ use crate::model::{Inventory, Pattern};
 use crate::plan::scope::{Layer, Layered};
 use crate::plan::{Compiler, Vars};
 use crate::template::{Expr, FileOptions, Templar, Value};
-use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, Vault};
+use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned};
 use crate::wire::Map;
 
 type InventoryVars = crate::model::Variables;
@@ -40,7 +40,6 @@ pub struct Shared {
     pub(super) gate: Arc<Semaphore>,
     pub(super) files: RwLock<HashMap<PathBuf, Arc<Vars>>>,
     templates: RwLock<HashMap<PathBuf, Expr>>,
-    vault: Arc<Vault>,
     inventory: RwLock<Arc<Inventory>>,
     reload: Arc<dyn Fn() -> Option<Inventory> + Send + Sync>,
     groups: Mutex<Option<Value>>,
@@ -67,7 +66,6 @@ impl Shared {
             stop: inputs.stop,
             files: RwLock::default(),
             templates: RwLock::default(),
-            vault: inputs.vault,
             inventory: RwLock::new(Arc::new(inputs.inventory)),
             reload: inputs.reload,
             groups: Mutex::default(),
@@ -283,7 +281,6 @@ impl Shared {
             Effect::Stats { data, per_host, .. } => {
                 self.events.emit(EventKind::Stats { host: per_host.then(|| host.to_owned()), data }).await;
             }
-            Effect::ResetConnection => self.fleet.close().await,
             Effect::Include(_) => {}
         }
     }

@@ -50,6 +50,8 @@ fn embed() -> Result<(), String> {
 fn build(target_dir: &Path) -> Result<PathBuf, String> {
     let manifest_dir = variable("CARGO_MANIFEST_DIR")?;
     let target = variable("TARGET")?;
+    // A developer's build wants its worker in seconds; what ships wants it small.
+    let (profile, folder) = if variable("PROFILE")? == "release" { ("agent", "agent") } else { ("dev", "debug") };
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .args([
@@ -60,7 +62,7 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
             "--features",
             "agent-bin",
             "--profile",
-            "agent",
+            profile,
             "--target",
             &target,
         ])
@@ -80,7 +82,7 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
     if !status.success() {
         return Err(format!("building the static agent failed: {status}"));
     }
-    Ok(target_dir.join(target).join("agent/rappel-agent"))
+    Ok(target_dir.join(target).join(folder).join("rappel-agent"))
 }
 
 fn belongs_to_the_outer_build(name: &str) -> bool {

@@ -7,7 +7,7 @@
 use super::copy::Placing;
 use super::edit;
 use super::prelude::*;
-use crate::machine::{Content, WriteOptions};
+use crate::machine::Content;
 
 params! {
     pub struct Assemble {
@@ -29,17 +29,8 @@ params! {
         decrypt: bool = true,
         /// A command that must accept the file `%s` before it is put in place.
         validate: Option<String>,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for Assemble {
@@ -57,18 +48,7 @@ impl Module for Assemble {
         }
         let content = self.content(machine, &folder)?;
         let placing = Placing {
-            options: WriteOptions {
-                attributes: Attributes {
-                    mode: self.mode.map(|mode| mode.0),
-                    owner: self.owner,
-                    group: self.group,
-                    flags: self.attributes,
-                    no_follow: false,
-                },
-                backup: self.backup,
-                validate: self.validate,
-                unsafe_writes: self.unsafe_writes,
-            },
+            options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: None,
             force: true,
             follow: false,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::edit::{self, Edit, bare};
 use super::prelude::*;
+use crate::machine::WriteOptions;
 use crate::machine::owner::User;
 
 choice! {
@@ -118,7 +119,7 @@ impl Module for AuthorizedKey {
             let (uid, gid) = owner.unzip();
             let mode = if old.is_some() { None } else { Some("0600".to_owned()) };
             let attributes = Attributes { mode, owner: uid, group: gid, ..Attributes::default() };
-            let edit = Edit { attributes, create: false, ..Edit::default() };
+            let edit = Edit { options: WriteOptions { attributes, ..WriteOptions::default() }, create: false };
             edit.save(machine, &path, bytes)?;
         }
         let (keyfile, key) = (path.display().to_string(), self.key.clone());

@@ -46,25 +46,8 @@ params! {
         validate: Option<String>,
         /// How the file is encoded; bytes that are not so are left as they are.
         encoding: String = "utf-8",
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
     rules = [Rule::Exclusive(&["insertbefore", "insertafter"])];
 }
 
@@ -73,19 +56,7 @@ impl Module for BlockInFile {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
-        let edit = Edit {
-            attributes: Attributes {
-                mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-                owner: self.owner.clone(),
-                group: self.group.clone(),
-                flags: self.attributes.clone(),
-                no_follow: false,
-            },
-            backup: self.backup,
-            validate: self.validate.clone(),
-            unsafe_writes: self.unsafe_writes,
-            create: self.create,
-        };
+        let edit = Edit { options: self.file.options(self.backup, self.validate.as_deref()), create: self.create };
         let text = edit.open(machine, &path)?;
         let old = text.as_ref().map(|text| text.text.as_str()).unwrap_or_default();
         let (new, msg) = self.edited(old)?;

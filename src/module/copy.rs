@@ -36,25 +36,8 @@ params! {
         decrypt: bool = true,
         /// SHA-1 that `src` must have.
         checksum: Option<String>,
-        /// Permissions; `preserve` for those of `src`.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
     rules = [Rule::Exclusive(&["src", "content"]), Rule::OneOf(&["src", "content"])];
 }
 
@@ -63,18 +46,7 @@ impl Module for Copy {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let placing = Placing {
-            options: WriteOptions {
-                attributes: Attributes {
-                    mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-                    owner: self.owner.clone(),
-                    group: self.group.clone(),
-                    flags: self.attributes.clone(),
-                    no_follow: false,
-                },
-                backup: self.backup,
-                validate: self.validate.clone(),
-                unsafe_writes: self.unsafe_writes,
-            },
+            options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: self.directory_mode.as_ref().map(|mode| mode.0.clone()),
             force: self.force,
             follow: self.follow,

@@ -167,10 +167,7 @@ pub(super) fn bare(line: &str) -> &str {
 /// How the edited file is to be written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Edit {
-    pub(super) attributes: Attributes,
-    pub(super) backup: bool,
-    pub(super) validate: Option<String>,
-    pub(super) unsafe_writes: bool,
+    pub(super) options: WriteOptions,
     pub(super) create: bool,
 }
 
@@ -198,13 +195,7 @@ impl Edit {
         if self.create && !machine.is_dir(&folder) {
             machine.make_dir(&folder, &Attributes::default())?;
         }
-        let options = WriteOptions {
-            attributes: self.attributes.clone(),
-            backup: self.backup,
-            validate: self.validate.clone(),
-            unsafe_writes: self.unsafe_writes,
-        };
-        machine.write_with(&path, &bytes.into(), &options)
+        machine.write_with(&path, &bytes.into(), &self.options)
     }
 
     /// Dresses a file whose content stays, and says so in Ansible's words.
@@ -213,7 +204,7 @@ impl Edit {
     /// As [`Machine::attributes`].
     pub(super) fn dress(&self, machine: &mut Machine, path: &Path, msg: &str) -> Result<String, Failure> {
         let real = machine.resolve(path);
-        let dressed = machine.exists(&real) && machine.attributes(&real, &self.attributes)?;
+        let dressed = machine.exists(&real) && machine.attributes(&real, &self.options.attributes)?;
         Ok(match (dressed, msg) {
             (false, msg) => msg.to_owned(),
             (true, "") => DRESSED.to_owned(),

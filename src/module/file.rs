@@ -30,14 +30,6 @@ params! {
         force: bool = false,
         /// Follow links at `path`.
         follow: bool = true,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
         /// `preserve`, `now`, or a time; with `touch` it is `now`.
         modification_time: Option<String>,
         /// How `modification_time` is written.
@@ -46,17 +38,8 @@ params! {
         access_time: Option<String>,
         /// How `access_time` is written.
         access_time_format: String = "%Y%m%d%H%M.%S",
-        /// Write in place where a file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for File {
@@ -102,16 +85,6 @@ fn absent(machine: &mut Machine, path: &Path) -> Result<Outcome, Failure> {
 }
 
 impl File {
-    fn wanted(&self) -> Attributes {
-        Attributes {
-            mode: self.mode.clone().map(|mode| mode.0),
-            owner: self.owner.clone(),
-            group: self.group.clone(),
-            flags: self.attributes.clone(),
-            no_follow: false,
-        }
-    }
-
     fn outcome(machine: &mut Machine, key: &str, path: &Path) -> Outcome {
         let facts = machine.describe(path);
         machine.outcome().with(key, path.display().to_string()).with_all(facts)
@@ -131,7 +104,7 @@ impl File {
         if !matches!(state, "file" | "hard") {
             return Err(Failure::new(format!("file ({}) is {state}, cannot continue", path.display())));
         }
-        machine.attributes(&path, &self.wanted())?;
+        machine.attributes(&path, &self.file.wanted())?;
         self.set_times(machine, &path, "preserve")?;
         Ok(Self::outcome(machine, "path", &path))
     }
@@ -143,7 +116,7 @@ impl File {
         {
             return Err(Failure::new(format!("{} already exists as a {}", path.display(), stat.state())));
         }
-        machine.make_dir(&path, &self.wanted())?;
+        machine.make_dir(&path, &self.file.wanted())?;
         self.set_times(machine, &path, "preserve")?;
         if self.recurse && machine.is_dir(&path) {
             self.dress_all(machine, &path)?;
@@ -156,17 +129,17 @@ impl File {
             machine.go_on()?;
             let Some(stat) = machine.stat(&path, false)? else { continue };
             if stat.is_link() {
-                machine.attributes(&path, &Attributes { no_follow: true, flags: None, ..self.wanted() })?;
+                machine.attributes(&path, &Attributes { no_follow: true, flags: None, ..self.file.wanted() })?;
                 if self.follow && let Some(target) = machine.stat(&path, true)? {
                     let real = machine.resolve(&path);
-                    machine.attributes(&real, &self.wanted())?;
+                    machine.attributes(&real, &self.file.wanted())?;
                     if target.is_dir() && !directory.starts_with(&real) {
                         self.dress_all(machine, &real)?;
                     }
                 }
                 continue;
             }
-            machine.attributes(&path, &self.wanted())?;
+            machine.attributes(&path, &self.file.wanted())?;
             self.set_times(machine, &path, "preserve")?;
             if stat.is_dir() {
                 self.dress_all(machine, &path)?;
@@ -178,13 +151,13 @@ impl File {
     fn touch(&self, machine: &mut Machine, path: PathBuf) -> Result<Outcome, Failure> {
         let path = self.followed(machine, path)?;
         if machine.stat(&path, false)?.is_none() {
-            machine.write(&path, &"".into(), &self.wanted())?;
+            machine.write(&path, &"".into(), &self.file.wanted())?;
             if !machine.checking() {
                 self.set_times(machine, &path, "preserve")?;
             }
         } else {
             self.set_times(machine, &path, "now")?;
-            machine.attributes(&path, &self.wanted())?;
+            machine.attributes(&path, &self.file.wanted())?;
         }
         Ok(Self::outcome(machine, "dest", &path))
     }
@@ -246,14 +219,14 @@ impl File {
     }
 
     fn dress_link(&self, machine: &mut Machine, path: &Path, target_exists: bool) -> Result<(), Failure> {
-        if self.wanted().is_empty() || machine.stat(path, false)?.is_none() {
+        if self.file.wanted().is_empty() || machine.stat(path, false)?.is_none() {
             return Ok(());
         }
         if self.follow && !target_exists {
             machine.warn("cannot set owner or mode: the link points to nothing; `follow: false` sets those of the link itself");
             return Ok(());
         }
-        machine.attributes(path, &Attributes { no_follow: !self.follow, ..self.wanted() })?;
+        machine.attributes(path, &Attributes { no_follow: !self.follow, ..self.file.wanted() })?;
         Ok(())
     }
 
@@ -274,7 +247,7 @@ impl File {
             _ => {}
         }
         machine.hard_link(&src, path)?;
-        machine.attributes(path, &self.wanted())?;
+        machine.attributes(path, &self.file.wanted())?;
         let (facts, src) = (machine.describe(path), src.display().to_string());
         Ok(machine.outcome().with("dest", path.display().to_string()).with("src", src).with_all(facts))
     }

@@ -11,7 +11,7 @@ use super::prelude::*;
 use super::uri::basic;
 use super::Field as _;
 use crate::machine::http::{Answer, Exchange};
-use crate::machine::{Algorithm, Content, WriteOptions};
+use crate::machine::{Algorithm, Content};
 
 params! {
     pub struct GetUrl {
@@ -45,13 +45,8 @@ params! {
         use_proxy: bool = true,
         /// Taken for playbooks that set it; files are made beside `dest`.
         tmp_dest: Option<PathText>,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for GetUrl {
@@ -100,7 +95,7 @@ impl GetUrl {
 
     /// Nothing is fetched; attributes may still differ.
     fn keep(&self, machine: &mut Machine, dest: &std::path::Path) -> Result<Outcome, Failure> {
-        machine.attributes(dest, &self.attributes())?;
+        machine.attributes(dest, &self.file.wanted())?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();
         outcome.data = described;
@@ -151,12 +146,8 @@ impl GetUrl {
         found.map(|digest| (algorithm, digest)).ok_or_else(|| Failure::new(format!("Unable to find a checksum for file '{wanted}' in '{digest}' (for {})", dest.display())))
     }
 
-    fn attributes(&self) -> Attributes {
-        Attributes { mode: self.mode.as_ref().map(|mode| mode.0.clone()), owner: self.owner.clone(), group: self.group.clone(), ..Attributes::default() }
-    }
-
     fn place(&self, machine: &mut Machine, dest: &std::path::Path, answer: &Answer, content: &Content, begun: Instant) -> Result<Outcome, Failure> {
-        let options = WriteOptions { attributes: self.attributes(), backup: self.backup, ..WriteOptions::default() };
+        let options = self.file.options(self.backup, None);
         machine.write_with(dest, content, &options)?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();

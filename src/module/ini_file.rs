@@ -42,25 +42,8 @@ params! {
         backup: bool = false,
         /// Write through a link.
         follow: bool = false,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
     rules = [Rule::Exclusive(&["value", "values"])];
 }
 
@@ -69,19 +52,7 @@ impl Module for IniFile {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
-        let edit = Edit {
-            attributes: Attributes {
-                mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-                owner: self.owner.clone(),
-                group: self.group.clone(),
-                flags: self.attributes.clone(),
-                no_follow: false,
-            },
-            backup: self.backup,
-            validate: None,
-            unsafe_writes: self.unsafe_writes,
-            create: self.create || self.state == State::Absent,
-        };
+        let edit = Edit { options: self.file.options(self.backup, None), create: self.create || self.state == State::Absent };
         if self.state == State::Present && self.option.is_some() && self.wanted().is_empty() && !self.allow_no_value {
             return Err(Failure::new("Parameter 'value(s)' must be defined if state=present and allow_no_value=False."));
         }

@@ -42,25 +42,8 @@ params! {
         firstmatch: bool = false,
         /// A command that must accept the file `%s` before it is put in place.
         validate: Option<String>,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
     rules = [
         Rule::Exclusive(&["insertbefore", "insertafter"]),
         Rule::Exclusive(&["regexp", "search_string"]),
@@ -91,19 +74,7 @@ impl Module for LineInFile {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
-        let edit = Edit {
-            attributes: Attributes {
-                mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-                owner: self.owner.clone(),
-                group: self.group.clone(),
-                flags: self.attributes.clone(),
-                no_follow: false,
-            },
-            backup: self.backup,
-            validate: self.validate.clone(),
-            unsafe_writes: self.unsafe_writes,
-            create: self.create || self.state == State::Absent,
-        };
+        let edit = Edit { options: self.file.options(self.backup, self.validate.as_deref()), create: self.create || self.state == State::Absent };
         let missing = |failure: Failure| Failure { msg: failure.msg.replacen("Path ", "Destination ", 1), ..failure };
         let Some(text) = edit.open(machine, &path).map_err(missing)? else {
             if self.state == State::Absent {

@@ -3,6 +3,7 @@
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
+mod attributes;
 mod dpkg;
 mod edit;
 mod facts;
@@ -13,7 +14,7 @@ mod params;
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};
 
-pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, plain_name, take};
+pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, count, joined, plain_name, take};
 
 /// Parameters declared by [`params!`](crate::params).
 pub trait Declared: Sized {
@@ -192,6 +193,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// What every module file starts from.
 pub mod prelude {
+    pub(super) use super::attributes::FileAttributes;
     pub use super::{LocalFile, LocalTemplate, ModeText, Module, PathText, Reversible, Rule};
     pub use crate::machine::{Attributes, Command, Completed, FileKind, Machine, Stat};
     pub use crate::wire::{Failure, Map, Outcome, Value};

@@ -291,14 +291,16 @@ macro_rules! choice {
 
 /// Declares a module's parameters: `name | alias: Type = default,` each with a doc comment.
 ///
-/// A type without default is required, unless it is an `Option`. Optional tails: `free_form = name;` and `rules = [..];`.
+/// A type without default is required, unless it is an `Option`. An alias that is no Rust name stands in quotes. Optional
+/// tails: `group = file: FileAttributes;` takes in the parameters of another declaration; `free_form = name;`; `rules = [..];`.
 #[macro_export]
 macro_rules! params {
     (
         $(#[$meta:meta])*
         pub struct $name:ident {
-            $( $(#[doc = $doc:literal])* $field:ident $(| $alias:ident)* : $ty:ty $(= $default:expr)? ),* $(,)?
+            $( $(#[doc = $doc:literal])* $field:ident $(| $alias:tt)* : $ty:ty $(= $default:expr)? ),* $(,)?
         }
+        $(group = $group:ident : $group_ty:ty;)?
         $(free_form = $free_form:ident;)?
         $(rules = [$($rule:expr),* $(,)?];)?
     ) => {
@@ -306,21 +308,27 @@ macro_rules! params {
         #[derive(Clone, Debug)]
         #[allow(dead_code, unreachable_pub, clippy::struct_excessive_bools, clippy::struct_field_names, clippy::allow_attributes, reason = "parameters of a private module")]
         pub struct $name {
-            $( $(#[doc = $doc])* pub $field: $ty ),*
+            $( $(#[doc = $doc])* pub $field: $ty, )*
+            $( #[doc = "Parameters that several modules share."] pub $group: $group_ty, )?
         }
 
         impl $crate::module::Declared for $name {
             const SPEC: $crate::module::Spec = $crate::module::Spec {
-                params: &[$(
-                    $crate::module::Param {
-                        name: $crate::module::plain_name(stringify!($field)),
-                        aliases: &[$($crate::module::plain_name(stringify!($alias))),*],
-                        kind: <$ty as $crate::module::Field>::KIND,
-                        required: <$ty as $crate::module::Field>::REQUIRED && concat!($(stringify!($default))?).is_empty(),
-                        default: concat!($(stringify!($default))?),
-                        doc: concat!($($doc, "\n"),*),
-                    }
-                ),*],
+                params: {
+                    const OWN: &[$crate::module::Param] = &[$(
+                        $crate::module::Param {
+                            name: $crate::module::plain_name(stringify!($field)),
+                            aliases: &[$($crate::module::plain_name(stringify!($alias))),*],
+                            kind: <$ty as $crate::module::Field>::KIND,
+                            required: <$ty as $crate::module::Field>::REQUIRED && concat!($(stringify!($default))?).is_empty(),
+                            default: concat!($(stringify!($default))?),
+                            doc: concat!($($doc, "\n"),*),
+                        }
+                    ),*];
+                    const SHARED: &[&[$crate::module::Param]] = &[$(<$group_ty as $crate::module::Declared>::SPEC.params)?];
+                    const ALL: [$crate::module::Param; $crate::module::count(OWN, SHARED)] = $crate::module::joined(OWN, SHARED);
+                    &ALL
+                },
                 free_form: {
                     #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the tail is optional")]
                     let mut free_form = None;
@@ -338,17 +346,75 @@ macro_rules! params {
                         let mut default: Option<$ty> = None;
                         $(default = Some($default.into());)?
                         default
-                    })?),*
+                    })?,)*
+                    $($group: <$group_ty as $crate::module::Declared>::decode(params)?,)?
                 })
             }
         }
     };
 }
 
-/// A parameter's name without the `r#` that Rust wants before its own keywords.
+/// How many parameters a declaration and the groups that it takes in have together.
+pub const fn count(own: &[Param], shared: &[&[Param]]) -> usize {
+    match shared {
+        [] => own.len(),
+        [group, ..] => own.len() + group.len(),
+    }
+}
+
+/// The parameters of a declaration, then those of the group that it takes in; `N` is their [`count`].
+pub const fn joined<const N: usize>(own: &[Param], shared: &[&[Param]]) -> [Param; N] {
+    const NONE: Param = Param { name: "", aliases: &[], kind: Kind::Any, required: false, default: "", doc: "" };
+    let mut all = [NONE; N];
+    fill(all.as_mut_slice(), own);
+    if let ([group, ..], (_, rest)) = (shared, all.as_mut_slice().split_at_mut(own.len())) {
+        fill(rest, group);
+    }
+    all
+}
+
+const fn fill(mut target: &mut [Param], mut source: &[Param]) {
+    while let ([slot, slots @ ..], [param, params @ ..]) = (target, source) {
+        *slot = *param;
+        (target, source) = (slots, params);
+    }
+}
+
+/// A parameter's name without the `r#` that Rust wants before its own keywords, or the quotes of a text.
 pub const fn plain_name(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', ..] => name.split_at(2).1,
+        [b'"', .., b'"'] => name.split_at(1).1.split_at(name.len() - 2).0,
         _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Declared;
+
+    params! {
+        pub struct Shared {
+            /// From the group.
+            mode: Option<ModeText>,
+        }
+    }
+    params! {
+        pub struct Unit {
+            /// Its own.
+            r#type | daemon_type | "daemon-type": String,
+        }
+        group = shared: Shared;
+    }
+
+    #[test]
+    fn a_declaration_takes_in_a_group_and_names_that_are_no_rust_names() {
+        let spec = Unit::SPEC;
+        assert_eq!(spec.params.iter().map(|param| param.name).collect::<Vec<_>>(), ["type", "mode"]);
+        assert_eq!(spec.find("daemon-type").map(|param| param.name), Some("type"));
+        let given = Map::from_iter([("type".to_owned(), "notify".into()), ("mode".to_owned(), "0644".into())]);
+        let unit = Unit::decode(&given).unwrap();
+        assert_eq!((unit.r#type.as_str(), unit.shared.mode), ("notify", Some(ModeText("0644".to_owned()))));
     }
 }

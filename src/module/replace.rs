@@ -25,25 +25,8 @@ params! {
         encoding: String = "utf-8",
         /// A command that must accept the file `%s` before it is put in place.
         validate: Option<String>,
-        /// Permissions.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for Replace {
@@ -51,19 +34,7 @@ impl Module for Replace {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
-        let edit = Edit {
-            attributes: Attributes {
-                mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-                owner: self.owner.clone(),
-                group: self.group.clone(),
-                flags: self.attributes.clone(),
-                no_follow: false,
-            },
-            backup: self.backup,
-            validate: self.validate.clone(),
-            unsafe_writes: self.unsafe_writes,
-            create: false,
-        };
+        let edit = Edit { options: self.file.options(self.backup, self.validate.as_deref()), create: false };
         if !matches!(self.encoding.to_ascii_lowercase().as_str(), "utf-8" | "utf8" | "ascii" | "us-ascii") {
             return Err(Failure::new(format!("expected the encoding `utf-8`, found `{}`", self.encoding)));
         }

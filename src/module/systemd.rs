@@ -33,9 +33,9 @@ params! {
         /// Make it impossible to start.
         masked: Option<bool>,
         /// Read all unit files again, before anything else.
-        daemon_reload: bool = false,
+        daemon_reload | "daemon-reload": bool = false,
         /// Start systemd itself again, before anything else.
-        daemon_reexec: bool = false,
+        daemon_reexec | "daemon-reexec": bool = false,
         /// Whose systemd.
         scope: Scope = Scope::System,
         /// Do not wait until the unit has started or stopped.

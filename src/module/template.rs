@@ -7,7 +7,6 @@
 
 use super::copy::Placing;
 use super::prelude::*;
-use crate::machine::WriteOptions;
 
 params! {
     pub struct Template {
@@ -43,25 +42,8 @@ params! {
         lstrip_blocks: bool = false,
         /// How the result is encoded.
         output_encoding: String = "utf-8",
-        /// Permissions; `preserve` for those of `src`.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for Template {
@@ -72,18 +54,7 @@ impl Module for Template {
             return Err(Failure::new(format!("the rendered `{}` did not come along", self.src.0)));
         };
         let placing = Placing {
-            options: WriteOptions {
-                attributes: Attributes {
-                    mode: self.mode.map(|mode| mode.0),
-                    owner: self.owner,
-                    group: self.group,
-                    flags: self.attributes,
-                    no_follow: false,
-                },
-                backup: self.backup,
-                validate: self.validate,
-                unsafe_writes: self.unsafe_writes,
-            },
+            options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: None,
             force: self.force,
             follow: self.follow,

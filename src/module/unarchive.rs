@@ -42,25 +42,8 @@ params! {
         decrypt: bool = true,
         /// Check the certificate of an address.
         validate_certs: bool = true,
-        /// Permissions of everything unpacked.
-        mode: Option<ModeText>,
-        /// User name or number.
-        owner: Option<String>,
-        /// Group name or number.
-        group: Option<String>,
-        /// Flags as `chattr` takes them.
-        attributes | attr: Option<String>,
-        /// Write in place where a file cannot be replaced.
-        unsafe_writes: bool = false,
-        /// User part of the SELinux context.
-        seuser: Option<String>,
-        /// Role part of the SELinux context.
-        serole: Option<String>,
-        /// Type part of the SELinux context.
-        setype: Option<String>,
-        /// Level part of the SELinux context.
-        selevel: Option<String>,
     }
+    group = file: FileAttributes;
     rules = [Rule::Exclusive(&["include", "exclude"])];
 }
 
@@ -185,10 +168,10 @@ impl Unarchive {
         if done.succeeded() {
             return Ok(false);
         }
-        let owned = self.owner.is_some() || !rustix::process::geteuid().is_root();
-        let grouped = self.group.is_some() || !rustix::process::geteuid().is_root();
+        let owned = self.file.owner.is_some() || !rustix::process::geteuid().is_root();
+        let grouped = self.file.group.is_some() || !rustix::process::geteuid().is_root();
         let expected = |line: &str| {
-            line.ends_with(": Uid differs") && owned || line.ends_with(": Gid differs") && grouped || line.ends_with(": Mode differs") && self.mode.is_some()
+            line.ends_with(": Uid differs") && owned || line.ends_with(": Gid differs") && grouped || line.ends_with(": Mode differs") && self.file.mode.is_some()
         };
         let (stdout, stderr) = (done.stdout_text(), done.stderr_text());
         // What is missing is said on the other stream; a name that `--strip-components` made empty is no file.
@@ -197,13 +180,7 @@ impl Unarchive {
     }
 
     fn dress(&self, machine: &mut Machine, dest: &Path, names: &[String]) -> Result<(), Failure> {
-        let attributes = Attributes {
-            mode: self.mode.as_ref().map(|mode| mode.0.clone()),
-            owner: self.owner.clone(),
-            group: self.group.clone(),
-            flags: self.attributes.clone(),
-            no_follow: true,
-        };
+        let attributes = self.file.wanted();
         if attributes.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use super::prelude::*;
 use crate::choice;
-use crate::machine::WriteOptions;
 use crate::machine::http::{Answer, Exchange};
 
 choice! {
@@ -76,13 +75,8 @@ params! {
         use_proxy: bool = true,
         /// Ask caches for a fresh answer.
         force: bool = false,
-        /// Permissions of `dest`.
-        mode: Option<ModeText>,
-        /// Owner of `dest`.
-        owner: Option<String>,
-        /// Group of `dest`.
-        group: Option<String>,
     }
+    group = file: FileAttributes;
 }
 
 impl Module for Uri {
@@ -211,9 +205,7 @@ impl Uri {
         if machine.is_dir(&path) {
             path = path.join(answer.url.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html"));
         }
-        let attributes =
-            Attributes { mode: self.mode.as_ref().map(|mode| mode.0.clone()), owner: self.owner.clone(), group: self.group.clone(), ..Attributes::default() };
-        machine.write_with(&path, &answer.body.clone().into(), &WriteOptions { attributes, ..WriteOptions::default() })?;
+        machine.write_with(&path, &answer.body.clone().into(), &self.file.options(false, None))?;
         Ok(path.display().to_string())
     }
 }

@@ -235,3 +235,37 @@ fn an_atomic_play_undoes_what_was_done_on_every_host() {
     assert_eq!(good.code, 0, "{}{}", good.stdout, good.stderr);
     assert_eq!(fs::read_to_string(folder.path().join("h1")).unwrap(), "new\n");
 }
+
+const MISTAKES: &str = "
+- hosts: h1
+  gather_facts: false
+  tasks:
+    - file: {path: /nonexistent, colour: red}
+      register: wrong
+      ignore_errors: true
+      when: never | default(true)
+    - assert:
+        that:
+          - wrong is failed
+          - \"wrong.msg is match('Unsupported parameters for .file. module: colour. Supported parameters include: ')\"
+    - file: {state: touch, mode: '0644'}
+      when: false
+    - action: \"{{ what }} msg='by a name that a template gives'\"
+      vars: {what: debug}
+";
+
+#[test]
+fn a_tasks_own_mistakes_fail_it_as_ansible_playbook() {
+    let run = run_as("ansible-playbook", MISTAKES, &[]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert!(run.has("by a name that a template gives"), "{}", run.stdout);
+}
+
+#[test]
+fn a_tasks_own_mistakes_stop_rappel_before_any_host() {
+    let run = run(MISTAKES);
+    assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("unknown parameter `colour` for module `file`"), "{}", run.stderr);
+    assert!(run.stderr.contains("module `file` needs the parameter `path`"), "{}", run.stderr);
+    assert!(!run.has("TASK"), "{}", run.stdout);
+}

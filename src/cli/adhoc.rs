@@ -11,7 +11,7 @@ use super::prepare::Prepared;
 use super::{Outcome, Stopped, output};
 use crate::event::Exit;
 use crate::model::{Inventory, Pattern};
-use crate::plan::Selection;
+use crate::plan::{Mistakes, Selection};
 use crate::report::{Minimal, Reporter};
 use crate::run::{self, AfterFatalRescue};
 use crate::text::{Diagnostics, Span, Spanned};
@@ -93,7 +93,7 @@ pub(super) fn run(options: &RunOptions) -> Outcome {
     }
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
     let selection = Arc::new(Selection::default());
-    let compiler = prepared.compiler(selection.clone(), extra.clone());
+    let compiler = prepared.compiler(selection.clone(), extra.clone(), Mistakes::BeforeRun);
     let plan = compiler.text("-m", &options.playbook(), &mut prepared.diags);
     let failed = prepared.diags.has_errors();
     tell(&mut outputs, std::mem::take(&mut prepared.diags), &prepared.sources);

@@ -12,7 +12,7 @@ use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableO
 use super::prepare::{Prepared, literal};
 use crate::deploy::fleet::{CallError, Fleet, Order};
 use crate::event::{Event, EventKind, Exit, Finding};
-use crate::plan::Selection;
+use crate::plan::{Mistakes, Selection};
 use crate::run::{self, Reach};
 use crate::text::Diagnostics;
 use crate::wire::{Map, Outcome, TransactionReply, TransactionStep};
@@ -58,7 +58,7 @@ impl Hosts {
         };
         let diags = std::mem::take(&mut prepared.diags);
         let again = prepared.again();
-        let compiler = again.compiler(Arc::default(), extra);
+        let compiler = again.compiler(Arc::default(), extra, Mistakes::BeforeRun);
         let inputs = again.inputs(hosts, compiler, &inventory, CancellationToken::new(), hard.clone());
         let folder = how.playbook.parent().unwrap_or(Path::new("")).to_owned();
         let reach = Reach::new(settings.clone(), inputs, folder, how.privileged);
@@ -82,7 +82,7 @@ impl Hosts {
             }
         }
         let (extra, selection) = (Arc::new(extra), Arc::new(Selection::default()));
-        let compiler = prepared.compiler(Arc::clone(&selection), Arc::clone(&extra));
+        let compiler = prepared.compiler(Arc::clone(&selection), Arc::clone(&extra), Mistakes::BeforeRun);
         let playbooks = vec![order.playbook.clone()];
         let plan = compiler.playbooks(&playbooks, &mut prepared.diags);
         let failed = prepared.diags.has_errors();

@@ -11,7 +11,7 @@ use super::options::{ConnectionOptions, HostOptions, OutputOptions, PrivilegeOpt
 use super::prepare::Prepared;
 use super::{Outcome, Stopped, output};
 use crate::event::{Event, EventKind, Exit, Finding};
-use crate::plan::Selection;
+use crate::plan::{Mistakes, Selection};
 use crate::report::Outputs;
 use crate::run::{self, AfterFatalRescue};
 use crate::text::{Diagnostics, Severity, Sources};
@@ -99,7 +99,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     } else {
         Selection { only: tags(&options.tags, &prepared.config.run_tags), skip: tags(&options.skip_tags, &prepared.config.skip_tags) }
     });
-    let compiler = prepared.compiler(selection.clone(), extra.clone());
+    let compiler = prepared.compiler(selection.clone(), extra.clone(), if ansible { Mistakes::AtTask } else { Mistakes::BeforeRun });
     for path in &options.playbooks {
         if !path.is_file() {
             return Err(Stopped::error(format!("the playbook: {} could not be found", path.display())));

@@ -11,7 +11,7 @@ use super::settings::{Process, Settings};
 use super::{Stopped, caused, scripts, vault};
 use crate::model::inventory::{self, NoPlugins, Reading};
 use crate::model::{Inventory, Loader};
-use crate::plan::{Compiler, Selection, Vars};
+use crate::plan::{Compiler, Mistakes, Selection, Vars};
 use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
 use crate::ssh::{Connector, ConnectorOptions, Secret};
 use crate::template::{Templar, from_wire};
@@ -117,7 +117,7 @@ impl Prepared {
     }
 
     /// The compiler of playbooks.
-    pub(super) fn compiler(&self, selection: Arc<Selection>, extra: Arc<Vars>) -> Compiler {
+    pub(super) fn compiler(&self, selection: Arc<Selection>, extra: Arc<Vars>, mistakes: Mistakes) -> Compiler {
         let mut collection_paths = self.config.collections_path.clone();
         collection_paths.insert(0, self.folder.clone());
         Compiler {
@@ -128,6 +128,7 @@ impl Prepared {
             extra,
             roles_path: Arc::new(self.config.roles_path.clone()),
             collection_paths: Arc::new(collection_paths),
+            mistakes,
         }
     }
 

@@ -1,20 +1,22 @@
 //! Parameters against their module's declaration, before any host is touched.
 
-use super::Work;
+use super::{Mistakes, Work};
 use crate::model::Action;
 use crate::module::{Field, Kind, ModeText, Param, Rule, Spec};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Spanned, did_you_mean};
 use crate::wire::{Map, Value};
 
-/// The parameters of `action` under their canonical names; what is wrong with them goes to `diags`.
-pub(super) fn params<'a>(action: &'a Action, work: Work, diags: &mut Diagnostics) -> Vec<(Spanned<String>, &'a Node)> {
-    let (spec, open) = match work {
-        Work::Module(entry) => (entry.spec, false),
-        Work::Action(action) => (action.spec, action.open),
-    };
-    let checker = Checker { action, spec, open };
+/// The parameters of `action` under their canonical names; what is wrong with them goes to `diags`, or waits for the task.
+pub(super) fn params<'a>(
+    action: &'a Action,
+    work: Work,
+    mistakes: Mistakes,
+    diags: &mut Diagnostics,
+) -> Vec<(Spanned<String>, &'a Node)> {
+    let later = mistakes == Mistakes::AtTask || matches!(work, Work::Named);
+    let checker = Checker { action, spec: work.spec(), open: work.is_open(), later };
     let found = checker.named(diags);
-    if action.args.whole.is_none() {
+    if action.args.whole.is_none() && !later {
         checker.required(&found, diags);
         checker.rules(&found, diags);
     }
@@ -25,6 +27,8 @@ struct Checker<'a> {
     action: &'a Action,
     spec: Spec,
     open: bool,
+    /// [`super::conform()`] checks when the task runs.
+    later: bool,
 }
 
 type Found<'a> = Vec<(Spanned<String>, &'a Node)>;
@@ -37,6 +41,9 @@ impl<'a> Checker<'a> {
             match self.spec.free_form {
                 Some(name) => found.push((Spanned::new(name.to_owned(), free.span), free)),
                 None if empty(free) => {}
+                None if self.action.module.value.contains("{{") => {
+                    found.push((Spanned::new("_raw_params".to_owned(), free.span), free));
+                }
                 None => diags.push(
                     Diagnostic::error("free-form", format!("module `{}` takes its parameters by name", self.module()))
                         .at(free.span, "expected `name: value` or `name=value`")
@@ -47,7 +54,9 @@ impl<'a> Checker<'a> {
         for (name, node) in &args.params {
             let canonical = match self.spec.find(&name.value) {
                 Some(param) => {
-                    self.value(param, node, diags);
+                    if !self.later {
+                        self.value(param, node, diags);
+                    }
                     param.name
                 }
                 None if self.open || (name.value == "_raw_params" && self.spec.free_form.is_some()) => {
@@ -57,6 +66,7 @@ impl<'a> Checker<'a> {
                         &name.value
                     }
                 }
+                None if self.later => &name.value,
                 None => {
                     self.unknown(name, diags);
                     continue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context::{Condition, OWN};
 use super::scope::StaticScope;
-use super::{ActionSpec, Block, Context, Handler, Item, Role, Selection, Step, Vars, Work};
+use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
 use crate::model::{self, Keyword, Keywords, Level, Loader};
 use crate::module;
 use crate::template::{Expr, Scope, Templar};
@@ -28,6 +28,8 @@ pub struct Compiler {
     pub roles_path: Arc<Vec<PathBuf>>,
     /// Directories that hold `ansible_collections/`.
     pub collection_paths: Arc<Vec<PathBuf>>,
+    /// When a task's own mistakes are told.
+    pub mistakes: Mistakes,
 }
 
 /// What surrounds a list of tasks.
@@ -220,9 +222,10 @@ impl Compiler {
     }
 
     fn work(&self, name: &Spanned<String>, context: &Context, diags: &mut Diagnostics) -> Option<Work> {
-        let found = self
-            .find_work(&name.value)
-            .or_else(|| context.collections.iter().find_map(|collection| self.find_work(&format!("{collection}.{}", name.value))));
+        if name.value.contains("{{") {
+            return Some(Work::Named);
+        }
+        let found = self.work_named(&name.value, context);
         if found.is_none() {
             let known = self.actions.iter().map(|action| action.name).chain(module::MODULES.iter().map(|entry| entry.name));
             let mut diagnostic = Diagnostic::error("unknown-module", format!("module `{}` is not supported", name.value)).at(name.span, "");
@@ -234,6 +237,12 @@ impl Compiler {
         found
     }
 
+    /// What the module `name` does.
+    pub fn work_named(&self, name: &str, context: &Context) -> Option<Work> {
+        self.find_work(name)
+            .or_else(|| context.collections.iter().find_map(|collection| self.find_work(&format!("{collection}.{name}"))))
+    }
+
     fn find_work(&self, name: &str) -> Option<Work> {
         let short = short_name(name);
         let action = self.actions.iter().find(|action| action.name == short || action.aliases.contains(&short));
@@ -242,7 +251,7 @@ impl Compiler {
 
     fn params(&self, task: &model::Task, work: Work, diags: &mut Diagnostics) -> (Vec<(Spanned<String>, Expr)>, Option<Expr>) {
         let args = &task.action.args;
-        let written = super::check::params(&task.action, work, diags);
+        let written = super::check::params(&task.action, work, self.mistakes, diags);
         let params = written.into_iter().map(|(name, node)| (name, self.templar.compile(node, diags))).collect();
         (params, args.whole.as_ref().map(|whole| self.templar.compile(whole, diags)))
     }

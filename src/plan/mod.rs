@@ -6,6 +6,7 @@
 
 mod check;
 mod compile;
+mod conform;
 mod context;
 mod play;
 mod roles;
@@ -23,6 +24,7 @@ use crate::template::Expr;
 use crate::text::{Span, Spanned};
 
 pub use compile::{Compiler, Piece, PlayScope};
+pub use conform::conform;
 pub use context::{Condition, Context};
 pub use roles::{RoleFiles, RoleRequest};
 pub use select::Selection;
@@ -167,6 +169,16 @@ impl Step {
     }
 }
 
+/// When a task's own mistakes are told: a parameter that its module does not know, one that is missing or of a wrong type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mistakes {
+    /// All at once, before any host is touched; but for what only templates tell. What `rappel play` does.
+    #[default]
+    BeforeRun,
+    /// As a failure of that task, which `ignore_errors` and `rescue` see. What a call as `ansible-playbook` does.
+    AtTask,
+}
+
 /// What a task does.
 #[derive(Clone, Copy)]
 pub enum Work {
@@ -174,6 +186,8 @@ pub enum Work {
     Module(&'static module::Entry),
     /// Something on the controller.
     Action(&'static ActionSpec),
+    /// The module's name is a template: [`Compiler::work_named`] tells when it is known.
+    Named,
 }
 
 impl Work {
@@ -182,6 +196,21 @@ impl Work {
         match self {
             Self::Module(entry) => entry.name,
             Self::Action(spec) => spec.name,
+            Self::Named => "",
+        }
+    }
+
+    /// Whether it takes parameters of any name.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Action(ActionSpec { open: true, .. }))
+    }
+
+    /// The declaration of its parameters.
+    pub fn spec(&self) -> module::Spec {
+        match self {
+            Self::Module(entry) => entry.spec,
+            Self::Action(action) => action.spec,
+            Self::Named => module::Spec { params: &[], free_form: None, rules: &[] },
         }
     }
 }

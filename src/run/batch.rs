@@ -14,7 +14,7 @@ use super::transaction::Transaction;
 use super::{Effect, PlayState, Shared};
 use crate::event::{EventKind, Status, TaskInfo, Verdict};
 use crate::model::Keyword;
-use crate::plan::{Block, Step, Work};
+use crate::plan::{Block, Step};
 use crate::template::{Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
 use crate::wire::{self, Map};
@@ -420,15 +420,5 @@ impl Batch {
     /// What each host came to.
     pub(super) fn states(&self) -> HashMap<String, State> {
         self.cursors.iter().map(|(host, cursor)| (host.clone(), cursor.state())).collect()
-    }
-}
-
-impl Work {
-    /// The declaration of its parameters.
-    pub fn spec(&self) -> crate::module::Spec {
-        match self {
-            Self::Module(entry) => entry.spec,
-            Self::Action(action) => action.spec,
-        }
     }
 }

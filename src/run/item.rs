@@ -8,10 +8,10 @@ use super::action::{self, ActionCall, Answer};
 use super::task::TaskRun;
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
-use crate::plan::Work;
 use crate::plan::scope::{Layered, Locals};
+use crate::plan::{self, Work};
 use crate::template::{Scope, from_wire, is_omit, to_wire};
-use crate::text::Diagnostic;
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind};
 use crate::wire::{self, Diff, Failure, Map, Outcome};
 
 /// One item of one task on one host.
@@ -217,15 +217,17 @@ impl Item<'_> {
     async fn attempt(&self, answered: &mut Answered) -> Result<Outcome, Trouble> {
         let delegate = self.delegate()?;
         answered.delegate.clone_from(&delegate);
-        let params = self.params()?;
-        match self.task.step.work {
-            Work::Module(_) => {
+        let (name, work) = self.work()?;
+        let params = self.params(&name, work)?;
+        plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(Failure::new)?;
+        match work {
+            Work::Module(_) | Work::Named => {
                 let call = super::call::ModuleCall { item: self, params, delegate };
-                call.run(self.task.step.work.name()).await
+                call.run(work.name()).await
             }
             Work::Action(spec) => {
                 let call = ActionCall { item: self, params, delegate };
-                let Answer { outcome, effects, notify, verbose_always } = super::action::run(spec, call).await?;
+                let Answer { outcome, effects, notify, verbose_always } = action::run(spec, call).await?;
                 answered.effects = effects;
                 answered.notify = notify;
                 answered.verbose_always = verbose_always;
@@ -249,14 +251,33 @@ impl Item<'_> {
         Ok(Some(name))
     }
 
-    /// The task's parameters, templated, with `module_defaults` under them.
-    fn params(&self) -> Result<Map, Diagnostic> {
+    /// The module's name as written or templated, and what it does.
+    fn work(&self) -> Result<(String, Work), Trouble> {
+        let step = &self.task.step;
+        let Work::Named = step.work else { return Ok((step.module.value.clone(), step.work)) };
+        let shared = &self.task.shared;
+        let text = Node::new(NodeKind::Str(step.module.value.clone()), step.module.span);
+        let name = shared.templar.render(&shared.templar.compile(&text, &mut Diagnostics::default()), &self.scope)?;
+        let work = shared.compiler.work_named(name.trim(), &step.context).ok_or_else(|| {
+            Diagnostic::error("unknown-module", format!("couldn't resolve module/action '{name}'")).at(step.module.span, "came out of this")
+        })?;
+        Ok((name, work))
+    }
+
+    /// The task's parameters, templated, under their canonical names, with `module_defaults` under them.
+    fn params(&self, module: &str, work: Work) -> Result<Map, Diagnostic> {
         let step = &self.task.step;
         let templar = &self.task.shared.templar;
-        let mut params = self.defaults()?;
+        let spec = work.spec();
+        let canonical = |name: &str| match (spec.find(name), spec.free_form) {
+            (Some(param), _) => param.name.to_owned(),
+            (None, Some(free)) if name == "_raw_params" => free.to_owned(),
+            (None, _) => name.to_owned(),
+        };
+        let mut params = self.defaults(module, work)?;
         if let Some(whole) = &step.whole {
             match to_wire(&templar.evaluate(whole, &self.scope)?) {
-                wire::Value::Map(map) => params.extend(map),
+                wire::Value::Map(map) => params.extend(map.into_iter().map(|(name, value)| (canonical(&name), value))),
                 wire::Value::Null => {}
                 other => {
                     return Err(Diagnostic::error("parameter-type", format!("expected a mapping of parameters, found {}", other.kind()))
@@ -267,23 +288,23 @@ impl Item<'_> {
         for (name, expr) in &step.params {
             let value = templar.evaluate(expr, &self.scope)?;
             if is_omit(&value) {
-                params.shift_remove(&name.value);
+                params.shift_remove(&canonical(&name.value));
             } else {
-                params.insert(name.value.clone(), to_wire(&value));
+                params.insert(canonical(&name.value), to_wire(&value));
             }
         }
         Ok(params)
     }
 
-    fn defaults(&self) -> Result<Map, Diagnostic> {
+    fn defaults(&self, name: &str, work: Work) -> Result<Map, Diagnostic> {
         let step = &self.task.step;
         let mut params = Map::new();
         for defaults in &step.context.module_defaults {
             let wire::Value::Map(defaults) = to_wire(&self.task.shared.templar.evaluate(defaults, &self.scope)?) else { continue };
             for (module, values) in defaults {
                 let short = module.strip_prefix("ansible.builtin.").or_else(|| module.strip_prefix("ansible.legacy.")).unwrap_or(&module);
-                if let (true, wire::Value::Map(values)) = (short == step.work.name() || module == step.module.value, values) {
-                    let spec = step.work.spec();
+                if let (true, wire::Value::Map(values)) = (short == work.name() || module == name, values) {
+                    let spec = work.spec();
                     params.extend(
                         values.into_iter().map(|(name, value)| (spec.find(&name).map_or(name, |param| param.name.to_owned()), value)),
                     );

@@ -256,8 +256,14 @@ impl Runner {
 
     fn lockstep(&self, plan: &Arc<plan::Play>) -> Result<bool, Diagnostic> {
         let expr = plan.keyword(Keyword::Strategy);
-        let written = expr.map(|expr| expr.literal().map(Value::to_text).unwrap_or_default());
-        let name = written.unwrap_or_else(|| self.shared.settings.strategy.clone());
+        let name = match expr {
+            Some(expr) => {
+                let bare = Arc::new(PlayState::new(plan.clone(), String::new(), Vec::new(), Locals::default()));
+                let scope: Arc<dyn Scope> = Arc::new(self.shared.static_layers(&bare));
+                self.shared.templar.render(expr, &scope)?
+            }
+            None => self.shared.settings.strategy.clone(),
+        };
         let span = expr.map_or(plan.span, Expr::span);
         match name.strip_prefix("ansible.builtin.").unwrap_or(&name) {
             "linear" => Ok(true),

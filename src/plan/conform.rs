@@ -1,0 +1,239 @@
+//! The parameters of one call, templated, against their module's declaration, in Ansible's words: playbooks match on them.
+//!
+//! `check` finds what can be found before there are hosts; this finds the rest, and in Ansible's order: what excludes each
+//! other, what is missing, types, the other rules, and last what the module does not know.
+
+use crate::module::{Kind, Rule, Spec};
+use crate::wire::{Map, Value};
+
+/// Says what is wrong with `params`, which are under their canonical names.
+///
+/// # Errors
+/// The first mistake, as Ansible words it.
+pub fn conform(module: &str, spec: &Spec, open: bool, params: &Map) -> Result<(), String> {
+    let call = Call { spec, params };
+    call.exclusive()?;
+    call.required()?;
+    call.values()?;
+    call.rules()?;
+    if open { Ok(()) } else { call.unknown(module) }
+}
+
+struct Call<'a> {
+    spec: &'a Spec,
+    params: &'a Map,
+}
+
+impl Call<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.params.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    fn given<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
+        names.iter().copied().filter(|name| self.has(name)).collect()
+    }
+
+    fn exclusive(&self) -> Result<(), String> {
+        for rule in self.spec.rules {
+            if let Rule::Exclusive(names) = rule
+                && self.given(names).len() > 1
+            {
+                return Err(format!("parameters are mutually exclusive: {}", names.join("|")));
+            }
+        }
+        Ok(())
+    }
+
+    fn required(&self) -> Result<(), String> {
+        let mut missing: Vec<_> =
+            self.spec.params.iter().filter(|param| param.required && !self.has(param.name)).map(|param| param.name).collect();
+        missing.sort_unstable();
+        if missing.is_empty() { Ok(()) } else { Err(format!("missing required arguments: {}", missing.join(", "))) }
+    }
+
+    fn values(&self) -> Result<(), String> {
+        for param in self.spec.params {
+            let Some(value) = self.params.get(param.name).filter(|value| !value.is_null()) else { continue };
+            match &param.kind {
+                Kind::Choice(words) => choice(param.name, words, value)?,
+                Kind::List(inner) => elements(param.name, inner, value)?,
+                kind => convert(kind, value).map_err(|reason| unconvertible("argument", param.name, kind, value, &reason))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> Result<(), String> {
+        for rule in self.spec.rules {
+            match rule {
+                Rule::Exclusive(_) => {}
+                Rule::OneOf(names) if self.given(names).is_empty() => {
+                    return Err(format!("one of the following is required: {}", names.join(", ")));
+                }
+                Rule::Together(names) if !matches!(self.given(names).len(), 0) && self.given(names).len() < names.len() => {
+                    return Err(format!("parameters are required together: {}", names.join(", ")));
+                }
+                Rule::Needs(name, others) if self.has(name) && self.given(others).len() < others.len() => {
+                    let missing: Vec<_> = others.iter().copied().filter(|other| !self.has(other)).collect();
+                    return Err(format!("missing parameter(s) required by '{name}': {}", missing.join(", ")));
+                }
+                Rule::When(name, word, others) if self.is(name, word) && self.given(others).len() < others.len() => {
+                    let missing: Vec<_> = others.iter().copied().filter(|other| !self.has(other)).collect();
+                    return Err(format!("{name} is {word} but all of the following are missing: {}", missing.join(", ")));
+                }
+                Rule::OneOf(_) | Rule::Together(_) | Rule::Needs(..) | Rule::When(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is(&self, name: &str, word: &str) -> bool {
+        match self.params.get(name).filter(|value| !value.is_null()) {
+            Some(value) => value.to_text() == word,
+            None => self.spec.find(name).is_some_and(|param| !param.default.is_empty() && param.default.ends_with(word)),
+        }
+    }
+
+    fn unknown(&self, module: &str) -> Result<(), String> {
+        let mut unknown: Vec<_> = self.params.keys().map(String::as_str).filter(|name| self.spec.find(name).is_none()).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        unknown.sort_unstable();
+        let mut names: Vec<_> = self.spec.params.iter().map(|param| param.name).collect();
+        names.sort_unstable();
+        let mut aliases: Vec<_> = self.spec.params.iter().flat_map(|param| param.aliases.iter().copied()).collect();
+        aliases.sort_unstable();
+        let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
+        Err(format!(
+            "Unsupported parameters for ({module}) module: {}. Supported parameters include: {}{aliases}.",
+            unknown.join(", "),
+            names.join(", ")
+        ))
+    }
+}
+
+fn choice(name: &str, words: &[&str], value: &Value) -> Result<(), String> {
+    let text = value.to_text();
+    let same_flag = |word: &&str| value.to_bool().is_some() && Value::from(*word).to_bool() == value.to_bool();
+    if words.contains(&text.as_str()) || words.iter().any(|word| same_flag(&word)) {
+        return Ok(());
+    }
+    Err(format!("value of {name} must be one of: {}, got: {text}", words.join(", ")))
+}
+
+fn elements(name: &str, inner: &Kind, value: &Value) -> Result<(), String> {
+    let items = match value {
+        Value::List(items) => items.clone(),
+        Value::Str(text) => text.split(',').map(|part| part.trim().into()).collect(),
+        Value::Map(_) if matches!(inner, Kind::Map | Kind::Any) => return Ok(()),
+        Value::Map(_) => {
+            let reason = "<class 'dict'> cannot be converted to a list";
+            return Err(format!("argument '{name}' is of type dict and we were unable to convert to list: {reason}"));
+        }
+        scalar => vec![scalar.clone()],
+    };
+    for item in items.iter().filter(|item| !item.is_null() && item.as_str() != Some("")) {
+        if let Kind::Choice(words) = inner {
+            if choice(name, words, item).is_err() {
+                let text = item.to_text();
+                return Err(format!("value of {name} must be one or more of: {}. Got no match for: {text}", words.join(", ")));
+            }
+            continue;
+        }
+        convert(inner, item).map_err(|reason| unconvertible("Elements value for option", name, inner, item, &reason))?;
+    }
+    Ok(())
+}
+
+/// Why `value` cannot be what `kind` asks for.
+fn convert(kind: &Kind, value: &Value) -> Result<(), String> {
+    use crate::module::Field;
+    match kind {
+        Kind::Int => i64::decode(value).map(drop).map_err(|_| format!("\"{}\" cannot be converted to an int", value.repr())),
+        Kind::Float => f64::decode(value).map(drop).map_err(|_| format!("\"{}\" cannot be converted to a float", value.repr())),
+        Kind::Bool => bool::decode(value).map(drop).map_err(|_| {
+            let valid = "'0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes', 0, 1";
+            format!("The value '{}' is not a valid boolean. Valid booleans include: {valid}", value.to_text())
+        }),
+        Kind::Map => Map::decode(value).map(drop).map_err(|_| match value {
+            Value::Str(_) => "dictionary requested, could not parse JSON or key=value".to_owned(),
+            other => format!("<class '{}'> cannot be converted to a dict", class(other)),
+        }),
+        Kind::List(_) | Kind::Choice(_) | Kind::Str | Kind::Path | Kind::Mode | Kind::Any | Kind::LocalFile | Kind::LocalTemplate => Ok(()),
+    }
+}
+
+fn unconvertible(what: &str, name: &str, kind: &Kind, value: &Value, reason: &str) -> String {
+    let wanted = match kind {
+        Kind::Int => "int",
+        Kind::Float => "float",
+        Kind::Bool => "bool",
+        Kind::Map => "dict",
+        _ => "str",
+    };
+    format!("{what} '{name}' is of type {} and we were unable to convert to {wanted}: {reason}", class(value))
+}
+
+/// What Python calls the type of `value`.
+fn class(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        Value::Str(_) => "str",
+        Value::List(_) => "list",
+        Value::Map(_) => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module;
+
+    #[test]
+    fn mistakes_are_told_in_the_words_of_ansible() {
+        // module, parameters, the beginning of what ansible-core 2.19 says
+        let cases = [
+            ("file", "{path: /x, state: touch}", ""),
+            ("file", "{path: /x, foo: 1, bar: 2}", "Unsupported parameters for (file) module: bar, foo. Supported parameters include: "),
+            ("file", "{state: touch, foo: 1}", "missing required arguments: path"),
+            ("file", "{path: /x, state: bogus}", "value of state must be one of: "),
+            (
+                "file",
+                "{path: /x, recurse: bogus}",
+                "argument 'recurse' is of type str and we were unable to convert to bool: The value 'bogus' is not a valid boolean.",
+            ),
+            ("command", "{cmd: ls, argv: [ls]}", "parameters are mutually exclusive: "),
+            (
+                "wait_for",
+                "{port: abc}",
+                "argument 'port' is of type str and we were unable to convert to int: \"'abc'\" cannot be converted to an int",
+            ),
+            (
+                "find",
+                "{paths: {a: b}}",
+                "argument 'paths' is of type dict and we were unable to convert to list: <class 'dict'> cannot be converted to a list",
+            ),
+            ("find", "{paths: /x, recurse: null}", ""),
+        ];
+        for (name, params, expected) in cases {
+            let entry = module::find(name).unwrap();
+            let params: Map = serde_yaml_map(params);
+            let found = conform(name, &entry.spec, false, &params).err().unwrap_or_default();
+            assert!(found.starts_with(expected) && found.is_empty() == expected.is_empty(), "{name} {params:?}: {found}");
+        }
+    }
+
+    fn serde_yaml_map(text: &str) -> Map {
+        let sources = crate::text::Sources::default();
+        let id = sources.add("case", text);
+        let node = crate::text::yaml::parse_one(&sources, id, &mut crate::text::Diagnostics::default()).unwrap();
+        match crate::template::node_value(&node) {
+            Value::Map(map) => map,
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -70,15 +70,12 @@ shipped! {
 /// Runs the demonstration.
 pub(super) fn run(options: &DemoOptions) -> Outcome {
     let temporary;
-    let root = match &options.keep {
-        Some(keep) => {
-            fs::create_dir(keep).map_err(|error| Stopped::error(format!("cannot make `{}`: {error}", keep.display())))?;
-            keep.clone()
-        }
-        None => {
-            temporary = tempfile::Builder::new().prefix("rappel-demo-").tempdir().map_err(|error| failed("make a directory", &error))?;
-            temporary.path().to_owned()
-        }
+    let root = if let Some(keep) = &options.keep {
+        fs::create_dir(keep).map_err(|error| Stopped::error(format!("cannot make `{}`: {error}", keep.display())))?;
+        keep.clone()
+    } else {
+        temporary = tempfile::Builder::new().prefix("rappel-demo-").tempdir().map_err(|error| failed("make a directory", &error))?;
+        temporary.path().to_owned()
     };
     let root = root.canonicalize().map_err(|error| failed("find the directory", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed("start the runtime", &error))?;

@@ -47,7 +47,7 @@ fn listed(
         Some(value) => value.to_text(),
         None => String::new(),
     };
-    let name = play.name.as_ref().and_then(|name| name.literal()).map_or_else(|| pattern.clone(), |name| name.to_text());
+    let name = play.name.as_ref().and_then(|name| name.literal()).map_or_else(|| pattern.clone(), crate::template::Value::to_text);
     let tags = play.context.tags.join(",");
     let mut out = format!("\n  play #{number} ({pattern}): {name}\tTAGS: [{tags}]\n");
     if options.hosts.list_hosts {

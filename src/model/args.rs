@@ -139,9 +139,9 @@ fn arguments(module: &str, value: &Node, sources: &Sources, diags: &mut Diagnost
         NodeKind::Map(_) => {
             for (name, value) in reader::entries(value, &format!("the parameters of `{module}`"), diags).unwrap_or_default() {
                 if name.value == "_raw_params" {
-                    args.free = Some(value.clone())
+                    args.free = Some(value.clone());
                 } else {
-                    put(&mut args, name.map(str::to_owned), value.clone())
+                    put(&mut args, name.map(str::to_owned), value.clone());
                 }
             }
         }

@@ -119,7 +119,7 @@ keywords! {
     Listen "listen" List [Handler] "topics a handler answers to";
     Register "register" Variable [Task Handler] "variable that takes the result";
     Loop "loop" Any [Task Handler] "list to run the task for";
-    LoopControl "loop_control" LoopControl [Task Handler] "label, index_var, loop_var, pause, extended, break_when";
+    LoopControl "loop_control" LoopControl [Task Handler] "`label`, `index_var`, `loop_var`, `pause`, `extended`, `break_when`";
     Until "until" Condition [Task Handler] "repeat until this holds";
     Retries "retries" Int [Task Handler] "how often to repeat";
     Delay "delay" Float [Task Handler] "seconds between repetitions";
@@ -135,7 +135,7 @@ keywords! {
     FactPath "fact_path" Text [Play] "directory of local facts";
     VarsFiles "vars_files" Any [Play] "files of variables";
     VarsPrompt "vars_prompt" Any [Play] "variables to ask for";
-    Roles "roles" Any [Play] "roles to run, after pre_tasks";
+    Roles "roles" Any [Play] "roles to run, after `pre_tasks`";
     PreTasks "pre_tasks" Any [Play] "tasks before the roles";
     Tasks "tasks" Any [Play] "tasks after the roles";
     PostTasks "post_tasks" Any [Play] "tasks after `tasks`";

@@ -169,11 +169,11 @@ fn play(node: &Node, entries: Vec<(Spanned<&str>, &Node)>, sources: &Sources, di
         None => {
             let help = "add `hosts: all`, or the groups and hosts that are meant";
             diags.push(Diagnostic::error("no-hosts", "this play does not say on which hosts").at(node.span, "no `hosts` here").help(help));
-            return None;
+            None
         }
         Some(hosts) if is_empty(&hosts) => {
             diags.push(Diagnostic::error("no-hosts", "`hosts` is empty").at(hosts.span, "expected a pattern"));
-            return None;
+            None
         }
         Some(_) => Some(play),
     }

@@ -169,14 +169,16 @@ fn variables(node: &Node, what: &str, diags: &mut Diagnostics) -> bool {
         diags.push(wrong_type(node, what, "a mapping"));
         return false;
     };
-    let fits = |(key, _): &(Node, Node)| match key.as_str() {
-        Some(name) => variable_name(name, key, diags),
-        None => {
+    let mut fits = |(key, _): &(Node, Node)| {
+        if let Some(name) = key.as_str() {
+            variable_name(name, key, diags)
+        } else {
             diags.push(wrong_type(key, "the name of a variable", "a string"));
             false
         }
     };
-    map.iter().map(fits).fold(true, |all, fits| all && fits)
+    // Each is looked at, so that all mistakes are told at once.
+    map.iter().filter(|pair| !fits(*pair)).count() == 0
 }
 
 /// Whether `name` can be a variable's; says so if not.

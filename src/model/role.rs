@@ -217,13 +217,11 @@ pub(super) fn refs(node: &Node, diags: &mut Diagnostics) -> Vec<RoleRef> {
 fn role_ref(node: &Node, diags: &mut Diagnostics) -> Option<RoleRef> {
     let plain =
         |name: String, span| RoleRef { span: node.span, name: Spanned::new(name, span), keywords: Keywords::default(), params: Vec::new() };
-    match &node.kind {
-        NodeKind::Map(_) => {}
-        _ => {
-            let name = reader::text(node, "a role", diags)?;
-            check_name(&name, diags);
-            return Some(plain(name.value, node.span));
-        }
+    if let NodeKind::Map(_) = &node.kind {
+    } else {
+        let name = reader::text(node, "a role", diags)?;
+        check_name(&name, diags);
+        return Some(plain(name.value, node.span));
     }
     let Some(name) = node.get("role").or_else(|| node.get("name")) else {
         diags.push(Diagnostic::error("no-name", "this entry does not name a role").at(node.span, "no `role` here").help("add `role: …`"));

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Whether `text` as a whole matches `pattern`.
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     matches_from(&pattern, &text)
 }
 
 /// Whether `text` is a pattern at all.
-pub fn is_pattern(text: &str) -> bool {
+pub(crate) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
@@ -60,27 +60,26 @@ fn class(pattern: &[char], character: char) -> Option<(bool, usize)> {
     let mut inside = false;
     let mut at = 0;
     while let Some(first) = members.get(at) {
-        match (members.get(at + 1), members.get(at + 2)) {
-            (Some('-'), Some(last)) => {
-                inside |= (*first..=*last).contains(&character);
-                at += 3;
-            }
-            _ => {
-                inside |= *first == character;
-                at += 1;
-            }
+        if let (Some('-'), Some(last)) = (members.get(at + 1), members.get(at + 2)) {
+            inside |= (*first..=*last).contains(&character);
+            at += 3;
+        } else {
+            inside |= *first == character;
+            at += 1;
         }
     }
     Some((inside != negated, end + 1))
 }
 
 /// The paths that match a pattern, sorted. A hidden name is matched only by a pattern that begins with a dot.
-pub fn paths(pattern: &Path) -> Vec<PathBuf> {
+pub(crate) fn paths(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in pattern {
         let name = component.to_string_lossy();
         if !is_pattern(&name) {
-            found.iter_mut().for_each(|path| path.push(component));
+            for path in &mut found {
+                path.push(component);
+            }
             continue;
         }
         found = found.iter().flat_map(|directory| within(directory, &name)).collect();

@@ -23,7 +23,7 @@ params! {
         sleep: Option<i64>,
         /// A service whose script knows no `status` runs when this text is in the list of processes. Not for systemd.
         pattern: Option<String>,
-        /// The runlevel to start it in. For OpenRC only.
+        /// The runlevel to start it in. For `OpenRC` only.
         runlevel: String = "default",
         /// Arguments for the service's script. Not for systemd.
         arguments | args: String = "",

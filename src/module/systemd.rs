@@ -103,10 +103,7 @@ impl Control<'_> {
             Scope::User => {
                 let command = command.arg("--user");
                 // Not set in a session without a login; the user's systemd listens there all the same.
-                match self.machine.environment().contains_key("XDG_RUNTIME_DIR") {
-                    true => command,
-                    false => command.env("XDG_RUNTIME_DIR", format!("/run/user/{}", rustix::process::geteuid().as_raw())),
-                }
+                if self.machine.environment().contains_key("XDG_RUNTIME_DIR") { command } else { command.env("XDG_RUNTIME_DIR", format!("/run/user/{}", rustix::process::geteuid().as_raw())) }
             }
         }
     }

@@ -346,10 +346,7 @@ impl User {
         let loss = if self.remove { " (its home directory is lost)" } else { " (its password is lost)" };
         let ran = machine.act(&command.arg(&self.name), Undo::Command(format!("make the user {} again{loss}", self.name), again))?;
         let outcome = base(machine).with("force", self.force).with("remove", self.remove);
-        Ok(match ran.stderr.is_empty() {
-            true => outcome,
-            false => outcome.with("stderr", ran.stderr_text()),
-        })
+        Ok(if ran.stderr.is_empty() { outcome } else { outcome.with("stderr", ran.stderr_text()) })
     }
 
     fn result(&self, new: bool, machine: &mut Machine) -> Result<Outcome, Failure> {

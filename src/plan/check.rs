@@ -205,7 +205,7 @@ fn fits(kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::Choice(words) => {
             let text = value.to_text();
             let same_flag = |word: &&str| value.to_bool().is_some() && Value::from(*word).to_bool() == value.to_bool();
-            if words.contains(&text.as_str()) || words.iter().any(|word| same_flag(&word)) {
+            if words.contains(&text.as_str()) || words.iter().any(same_flag) {
                 return Ok(());
             }
             let close = did_you_mean(&text, words.iter().copied()).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();

@@ -133,7 +133,7 @@ impl Compiler {
     }
 
     fn import_tasks(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
-        if let Some(span) = self.loop_span(task) {
+        if let Some(span) = Self::loop_span(task) {
             diags.push(
                 Diagnostic::error("import-loop", "`import_tasks` cannot be looped: it is unrolled before there are hosts")
                     .at(span, "this loop")
@@ -175,7 +175,7 @@ impl Compiler {
         Place { context: Arc::new(context), ..place.clone() }
     }
 
-    pub(super) fn loop_span(&self, task: &model::Task) -> Option<Span> {
+    pub(super) fn loop_span(task: &model::Task) -> Option<Span> {
         let with = task.with.as_ref().map(|(kind, _)| kind.span);
         with.or_else(|| task.keywords.get(Keyword::Loop).map(|node| node.span))
     }
@@ -288,7 +288,7 @@ impl Compiler {
                 Keyword::Notify => context.notify.push(Arc::new(self.templar.compile(node, diags))),
                 Keyword::Collections => context.collections = strings(node),
                 Keyword::Until | Keyword::ChangedWhen | Keyword::FailedWhen => {
-                    context.set(keyword.value, self.templar.condition(node, diags))
+                    context.set(keyword.value, self.templar.condition(node, diags));
                 }
                 other => context.set(other, self.templar.compile(node, diags)),
             }

@@ -54,7 +54,7 @@ pub struct Play {
     pub hosts: Expr,
     /// What tasks inherit from it.
     pub context: Arc<Context>,
-    /// Fact gathering, pre_tasks, roles, tasks and post_tasks with the flushes between, as one tree.
+    /// Fact gathering, `pre_tasks`, roles, tasks and `post_tasks` with the flushes between, as one tree.
     pub body: Arc<Block>,
     /// `handlers:` and the handlers of static roles, in the order they run.
     pub handlers: Vec<Arc<Handler>>,

@@ -70,7 +70,7 @@ impl Compiler {
     }
 
     pub(super) fn import_role(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
-        if let Some(span) = self.loop_span(task) {
+        if let Some(span) = Self::loop_span(task) {
             diags.push(
                 Diagnostic::error("import-loop", "`import_role` cannot be looped: it is unrolled before there are hosts")
                     .at(span, "this loop")
@@ -169,7 +169,7 @@ impl Compiler {
             parents,
             allow_duplicates: request.allow_duplicates.unwrap_or(loaded.allow_duplicates),
         });
-        let inner = self.inside(&role, place, "tasks");
+        let inner = Self::inside(&role, place, "tasks");
         let mut tasks = Vec::new();
         for dependency in &loaded.dependencies {
             tasks.extend(self.role_ref(dependency, &inner, collected, diags));
@@ -178,7 +178,7 @@ impl Compiler {
             tasks.extend(self.validation(spec, request.files.tasks.as_deref(), &inner, diags).map(|step| Item::Step(Arc::new(step))));
         }
         tasks.extend(self.items(&loaded.tasks, &inner, collected, diags));
-        let handlers = Place { handler: true, ..self.inside(&role, place, "handlers") };
+        let handlers = Place { handler: true, ..Self::inside(&role, place, "handlers") };
         let items = self.items(&loaded.handlers, &handlers, collected, diags);
         collected.handlers.extend(self.handlers(items));
         collected.roles.push(role.clone());
@@ -194,7 +194,7 @@ impl Compiler {
         keywords.chain(params).collect::<Vec<_>>().join(" ")
     }
 
-    fn inside(&self, role: &Arc<Role>, place: &Place, folder: &str) -> Place {
+    fn inside(role: &Arc<Role>, place: &Place, folder: &str) -> Place {
         let mut context = (*place.context).clone();
         context.role = Some(role.clone());
         context.dir = role.path.join(folder);

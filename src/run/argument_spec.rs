@@ -45,7 +45,7 @@ fn one(name: &str, option: &Value, value: &Value, within: &str, errors: &mut Vec
                 }
             }
             None if !allowed(value) => {
-                errors.push(format!("value of {name} must be one of: {shown}, got: {}{}", value.to_text(), found_in(within)))
+                errors.push(format!("value of {name} must be one of: {shown}, got: {}{}", value.to_text(), found_in(within)));
             }
             None => {}
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::plan::{Block, Handler, Item, Step};
 
 /// Where a step stands in a play, comparable between hosts: of all hosts' next steps, the lowest runs next.
-pub type Path = Vec<u32>;
+pub(super) type Path = Vec<u32>;
 
 /// Why a block failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(super) enum Cause {
     /// A task failed on this host; a rescue makes up for it.
     Own,
     /// The batch or fleet rolls back: rescue sections run, but the play does not go on after them.
@@ -19,7 +19,7 @@ pub enum Cause {
 
 /// What a failure led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caught {
+pub(super) enum Caught {
     /// A rescue section runs next.
     Rescue,
     /// Nothing catches it (an `always` may still run).
@@ -28,7 +28,7 @@ pub enum Caught {
 
 /// How far a host has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// There may be more to do.
     Active,
     /// Everything is done, or the play was ended for it.
@@ -91,7 +91,7 @@ impl Frame {
 
 /// The next step of a host.
 #[derive(Clone, Debug)]
-pub struct Next {
+pub(super) struct Next {
     /// The step.
     pub step: Arc<Step>,
     /// Where it stands.
@@ -100,7 +100,7 @@ pub struct Next {
 
 /// Where one host stands.
 #[derive(Clone, Debug)]
-pub struct Cursor {
+pub(super) struct Cursor {
     frames: Vec<Frame>,
     state: State,
     /// Handlers that were notified and have not run, by their number.
@@ -115,7 +115,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// At the beginning of `body`.
-    pub fn new(body: &Arc<Block>) -> Self {
+    pub(super) fn new(body: &Arc<Block>) -> Self {
         Self {
             frames: vec![Frame::new(Kind::Block(body.clone()), Path::new())],
             state: State::Active,
@@ -127,29 +127,29 @@ impl Cursor {
     }
 
     /// Whether a rescue section failed while the whole batch rolled back.
-    pub fn rescue_failed(&self) -> bool {
+    pub(super) fn rescue_failed(&self) -> bool {
         self.rescue_failed
     }
 
     /// How far the host has come.
-    pub fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.state
     }
 
     /// Whether it has a failure that nothing has caught (its `always` sections may still run).
-    pub fn failing(&self) -> bool {
+    pub(super) fn failing(&self) -> bool {
         self.failed
             || self.state == State::Failed
             || self.frames.iter().any(|frame| frame.failing.is_some() && frame.section == Section::Always)
     }
 
     /// Whether a rescue or always section runs.
-    pub fn recovering(&self) -> bool {
+    pub(super) fn recovering(&self) -> bool {
         self.frames.iter().any(|frame| frame.section != Section::Tasks)
     }
 
     /// The paths of the transactions that the host stands in, outermost first.
-    pub fn transactions(&self) -> Vec<(Path, Arc<Block>)> {
+    pub(super) fn transactions(&self) -> Vec<(Path, Arc<Block>)> {
         let open = |frame: &Frame| match &frame.kind {
             Kind::Block(block) if block.transaction.is_some() => Some((frame.path.clone(), block.clone())),
             _ => None,
@@ -158,7 +158,7 @@ impl Cursor {
     }
 
     /// The next step; enters and leaves blocks on the way.
-    pub fn next(&mut self) -> Option<Next> {
+    pub(super) fn next(&mut self) -> Option<Next> {
         while self.state == State::Active {
             let Some(frame) = self.frames.last() else {
                 self.state = if self.failed { State::Failed } else { State::Done };
@@ -187,7 +187,7 @@ impl Cursor {
     }
 
     /// The next step is done.
-    pub fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         if let Some(Frame { kind: Kind::Handlers(_), index, .. }) = self.frames.last() {
             self.notified.remove(index);
         }
@@ -195,11 +195,11 @@ impl Cursor {
     }
 
     /// The next step is an include, and it brought `block`. `number` orders blocks that different hosts got here.
-    pub fn enter(&mut self, block: Arc<Block>, number: usize) {
-        if let Some(frame) = self.frames.last() {
-            if let Kind::Handlers(_) = frame.kind {
-                self.notified.remove(&frame.index);
-            }
+    pub(super) fn enter(&mut self, block: Arc<Block>, number: usize) {
+        if let Some(frame) = self.frames.last()
+            && let Kind::Handlers(_) = frame.kind
+        {
+            self.notified.remove(&frame.index);
         }
         if let Some(frame) = self.frames.last() {
             let mut path = frame.here();
@@ -209,7 +209,7 @@ impl Cursor {
     }
 
     /// The next step is `meta: flush_handlers`: the notified of `handlers` run now.
-    pub fn flush(&mut self, handlers: &Arc<Vec<Arc<Handler>>>) {
+    pub(super) fn flush(&mut self, handlers: &Arc<Vec<Arc<Handler>>>) {
         let in_handlers = self.frames.iter().any(|frame| matches!(frame.kind, Kind::Handlers(_)));
         if self.notified.is_empty() || in_handlers {
             self.advance();
@@ -220,17 +220,17 @@ impl Cursor {
     }
 
     /// Handler number `index` is to run at the next flush; `false` when it was to already.
-    pub fn notify(&mut self, index: usize) -> bool {
+    pub(super) fn notify(&mut self, index: usize) -> bool {
         self.notified.insert(index)
     }
 
     /// Forgets what was notified (the changes are undone).
-    pub fn forget_notified(&mut self) {
+    pub(super) fn forget_notified(&mut self) {
         self.notified.clear();
     }
 
     /// The step failed, or the whole batch does.
-    pub fn fail(&mut self, cause: Cause) -> Caught {
+    pub(super) fn fail(&mut self, cause: Cause) -> Caught {
         let caught = self.unwind(cause);
         if self.frames.is_empty() {
             self.state = State::Failed;
@@ -239,7 +239,7 @@ impl Cursor {
     }
 
     /// The host has failed, but handlers that were notified run before it ends.
-    pub fn fail_after_handlers(&mut self, handlers: &Arc<Vec<Arc<Handler>>>) {
+    pub(super) fn fail_after_handlers(&mut self, handlers: &Arc<Vec<Arc<Handler>>>) {
         if self.state == State::Failed && !self.failed && !self.notified.is_empty() {
             self.failed = true;
             self.state = State::Active;
@@ -248,26 +248,26 @@ impl Cursor {
     }
 
     /// Nothing more is done on this host.
-    pub fn end(&mut self, state: State) {
+    pub(super) fn end(&mut self, state: State) {
         self.frames.clear();
         self.state = state;
     }
 
     /// A failure is forgotten; there is nothing more to do in this play.
-    pub fn forgive(&mut self) {
+    pub(super) fn forgive(&mut self) {
         self.state = State::Done;
         self.failed = false;
     }
 
     /// Takes a failed or unreachable host back in (`meta: clear_host_errors`): it goes on where `other` stands.
-    pub fn resume_at(&mut self, other: &Cursor) {
+    pub(super) fn resume_at(&mut self, other: &Cursor) {
         self.frames.clone_from(&other.frames);
         self.state = State::Active;
         self.failed = false;
     }
 
     /// Leaves the role that the next step belongs to (`meta: end_role`).
-    pub fn end_role(&mut self) {
+    pub(super) fn end_role(&mut self) {
         while let Some(frame) = self.frames.last() {
             let role = matches!(&frame.kind, Kind::Block(block) if block.role.is_some());
             self.leave();

@@ -99,7 +99,7 @@ impl Emitter {
         }
         match kind {
             EventKind::ItemFinished(result) | EventKind::TaskFinished(result) | EventKind::Retrying { result, .. } => {
-                self.redact_result(result)
+                self.redact_result(result);
             }
             EventKind::Output { text, .. } | EventKind::Note { text } => *text = self.mask(text),
             EventKind::Warned(finding) => self.redact_finding(finding),

@@ -16,14 +16,14 @@ use crate::template::{Binding, Scope, Templar, Value};
 use crate::text::Diagnostic;
 
 /// The connections of a run.
-pub struct Fleet {
+pub(super) struct Fleet {
     connector: Connector,
     sessions: Mutex<HashMap<String, Arc<OnceCell<Arc<Session>>>>>,
 }
 
 impl Fleet {
     /// No connection yet.
-    pub fn new(connector: Connector) -> Self {
+    pub(super) fn new(connector: Connector) -> Self {
         Self { connector, sessions: Mutex::default() }
     }
 
@@ -31,7 +31,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The host cannot be reached. The next call tries again.
-    pub async fn session(&self, endpoint: &Endpoint, events: &Emitter) -> Result<Arc<Session>, ConnectError> {
+    pub(super) async fn session(&self, endpoint: &Endpoint, events: &Emitter) -> Result<Arc<Session>, ConnectError> {
         let cell = self.sessions.lock().await.entry(key(endpoint)).or_default().clone();
         let open = async || {
             let begun = std::time::Instant::now();
@@ -43,7 +43,7 @@ impl Fleet {
     }
 
     /// Drops the connection to `endpoint` (`meta: reset_connection`, or after it broke).
-    pub async fn forget(&self, endpoint: &Endpoint) {
+    pub(super) async fn forget(&self, endpoint: &Endpoint) {
         let cell = self.sessions.lock().await.remove(&key(endpoint));
         if let Some(session) = cell.and_then(|cell| cell.get().cloned()) {
             session.close().await;
@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     /// Closes everything.
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         let cells: Vec<_> = self.sessions.lock().await.drain().map(|(_, cell)| cell).collect();
         let sessions: Vec<_> = cells.into_iter().filter_map(|cell| cell.get().cloned()).collect();
         futures::future::join_all(sessions.iter().map(|session| session.close())).await;

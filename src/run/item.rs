@@ -393,7 +393,7 @@ impl Item<'_> {
             if let Some(expr) = self.task.step.keyword(Keyword::ChangedWhen) {
                 match templar.holds(expr, &scope) {
                     Ok(changed) => drop(out.raw.insert("changed".to_owned(), changed.into())),
-                    Err(diagnostic) => self.judged_wrong(out, diagnostic),
+                    Err(diagnostic) => judged_wrong(out, diagnostic),
                 }
             }
             if let Some(expr) = self.task.step.keyword(Keyword::FailedWhen) {
@@ -404,7 +404,7 @@ impl Item<'_> {
                         out.status = if failed { Status::Failed } else { Status::Ok };
                         out.finding = None;
                     }
-                    Err(diagnostic) => self.judged_wrong(out, diagnostic),
+                    Err(diagnostic) => judged_wrong(out, diagnostic),
                 }
             }
         }
@@ -417,13 +417,6 @@ impl Item<'_> {
         if out.status == Status::Failed {
             out.ignored = self.task.flag_in(Keyword::IgnoreErrors, &self.scope);
         }
-    }
-
-    fn judged_wrong(&self, out: &mut ItemOutcome, diagnostic: Diagnostic) {
-        out.raw.insert("msg".to_owned(), diagnostic.message.clone().into());
-        out.raw.insert("failed".to_owned(), true.into());
-        out.status = Status::Failed;
-        out.finding = Some(diagnostic);
     }
 }
 
@@ -463,4 +456,11 @@ impl TaskRun {
         let value = self.shared.templar.evaluate(expr, scope);
         value.is_ok_and(|value| to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
     }
+}
+
+fn judged_wrong(out: &mut ItemOutcome, diagnostic: Diagnostic) {
+    out.raw.insert("msg".to_owned(), diagnostic.message.clone().into());
+    out.raw.insert("failed".to_owned(), true.into());
+    out.status = Status::Failed;
+    out.finding = Some(diagnostic);
 }

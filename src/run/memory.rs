@@ -11,13 +11,13 @@ use crate::wire::{self, Map};
 
 /// What is known of all hosts.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(super) struct Memory {
     hosts: RwLock<HashMap<String, Arc<HostMemory>>>,
 }
 
 /// What is known of one host.
 #[derive(Debug, Default)]
-pub struct HostMemory {
+pub(super) struct HostMemory {
     facts: RwLock<IndexMap<String, Value>>,
     cached: RwLock<IndexMap<String, Value>>,
     set: RwLock<IndexMap<String, Value>>,
@@ -26,7 +26,7 @@ pub struct HostMemory {
 
 impl Memory {
     /// What is known of `host`.
-    pub fn host(&self, host: &str) -> Arc<HostMemory> {
+    pub(super) fn host(&self, host: &str) -> Arc<HostMemory> {
         if let Some(memory) = read(&self.hosts).get(host) {
             return memory.clone();
         }
@@ -36,7 +36,7 @@ impl Memory {
 
 impl HostMemory {
     /// Keeps facts as `setup` and other modules return them, with or without `ansible_` in front.
-    pub fn add_facts(&self, facts: &Map) {
+    pub(super) fn add_facts(&self, facts: &Map) {
         let mut known = write(&self.facts);
         for (name, value) in facts {
             known.insert(name.strip_prefix("ansible_").unwrap_or(name).to_owned(), from_wire(value));
@@ -44,46 +44,46 @@ impl HostMemory {
     }
 
     /// All facts, without `ansible_` in front.
-    pub fn facts(&self) -> Value {
+    pub(super) fn facts(&self) -> Value {
         Value::map(read(&self.facts).iter().map(|(name, value)| (name.clone(), value.clone())))
     }
 
     /// Whether facts were gathered.
-    pub fn has_facts(&self) -> bool {
+    pub(super) fn has_facts(&self) -> bool {
         !read(&self.facts).is_empty()
     }
 
     /// Forgets facts (`meta: clear_facts`).
-    pub fn clear_facts(&self) {
+    pub(super) fn clear_facts(&self) {
         write(&self.facts).clear();
         write(&self.cached).clear();
     }
 
     /// `set_fact`, `register`.
-    pub fn set(&self, name: &str, value: Value) {
+    pub(super) fn set(&self, name: &str, value: Value) {
         write(&self.set).insert(name.to_owned(), value);
     }
 
     /// `set_fact` with `cacheable`: also a fact.
-    pub fn cache(&self, name: &str, value: Value) {
+    pub(super) fn cache(&self, name: &str, value: Value) {
         write(&self.cached).insert(name.to_owned(), value.clone());
         write(&self.facts).insert(name.to_owned(), value);
     }
 
     /// `register`, from a result.
-    pub fn register(&self, name: &str, result: &Map) {
+    pub(super) fn register(&self, name: &str, result: &Map) {
         self.set(name, from_wire(&wire::Value::Map(result.clone())));
     }
 
     /// `include_vars`.
-    pub fn include(&self, vars: Vars) {
+    pub(super) fn include(&self, vars: Vars) {
         write(&self.included).extend(vars);
     }
 }
 
 /// Facts as variables: `ansible_facts`, and each as `ansible_NAME`.
 #[derive(Debug)]
-pub struct FactsScope(pub Arc<HostMemory>);
+pub(super) struct FactsScope(pub Arc<HostMemory>);
 
 impl Scope for FactsScope {
     fn get(&self, name: &str) -> Option<Binding> {
@@ -109,7 +109,7 @@ impl Scope for FactsScope {
 
 /// `set_fact` and `register` as variables.
 #[derive(Debug)]
-pub struct SetScope(pub Arc<HostMemory>);
+pub(super) struct SetScope(pub Arc<HostMemory>);
 
 impl Scope for SetScope {
     fn get(&self, name: &str) -> Option<Binding> {
@@ -123,7 +123,7 @@ impl Scope for SetScope {
 
 /// `include_vars` as variables.
 #[derive(Debug)]
-pub struct IncludedScope(pub Arc<HostMemory>);
+pub(super) struct IncludedScope(pub Arc<HostMemory>);
 
 impl Scope for IncludedScope {
     fn get(&self, name: &str) -> Option<Binding> {

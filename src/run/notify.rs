@@ -34,15 +34,14 @@ fn label(shared: &Arc<Shared>, play: &Arc<PlayState>, host: &str, handler: &Hand
 /// The names a handler answers to: its own, and with its role in front.
 fn names(shared: &Arc<Shared>, play: &Arc<PlayState>, host: &str, step: &Step) -> Vec<String> {
     let Some(expr) = &step.name else { return Vec::new() };
-    let name = match expr.literal() {
-        Some(value) => value.to_text(),
-        None => {
-            let scope: Arc<dyn Scope> = Arc::new(shared.layers(play, host, &step.context));
-            // A name whose variables are not known yet cannot be what was meant.
-            match shared.templar.render(expr, &scope) {
-                Ok(name) => name,
-                Err(_) => return Vec::new(),
-            }
+    let name = if let Some(value) = expr.literal() {
+        value.to_text()
+    } else {
+        let scope: Arc<dyn Scope> = Arc::new(shared.layers(play, host, &step.context));
+        // A name whose variables are not known yet cannot be what was meant.
+        match shared.templar.render(expr, &scope) {
+            Ok(name) => name,
+            Err(_) => return Vec::new(),
         }
     };
     let mut names = vec![name.clone()];
@@ -57,14 +56,13 @@ fn names(shared: &Arc<Shared>, play: &Arc<PlayState>, host: &str, step: &Step) -
 
 fn topics(shared: &Arc<Shared>, play: &Arc<PlayState>, host: &str, step: &Step) -> Vec<String> {
     let Some(expr) = step.keyword(Keyword::Listen) else { return Vec::new() };
-    let value = match expr.literal() {
-        Some(value) => to_wire(value),
-        None => {
-            let scope: Arc<dyn Scope> = Arc::new(shared.layers(play, host, &step.context));
-            match shared.templar.evaluate(expr, &scope) {
-                Ok(value) => to_wire(&value),
-                Err(_) => return Vec::new(),
-            }
+    let value = if let Some(value) = expr.literal() {
+        to_wire(value)
+    } else {
+        let scope: Arc<dyn Scope> = Arc::new(shared.layers(play, host, &step.context));
+        match shared.templar.evaluate(expr, &scope) {
+            Ok(value) => to_wire(&value),
+            Err(_) => return Vec::new(),
         }
     };
     match value {

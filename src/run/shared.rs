@@ -265,7 +265,9 @@ impl Shared {
         match effect {
             Effect::AddHost { name, groups, vars } => {
                 let vars = self.written(&vars);
-                self.change_inventory(|inventory| drop(inventory.add_host(&name, &groups, vars)));
+                self.change_inventory(|inventory| {
+                    inventory.add_host(&name, &groups, vars);
+                });
                 play.forget_host_vars(&name);
             }
             Effect::GroupBy { group, parents } => {

@@ -279,14 +279,13 @@ impl Batch {
 
     async fn undo(&self, open: &Arc<Transaction>, agent: &Participant) -> Result<UndoReport, String> {
         let abort = || TransactionStep::Abort { id: open.id.clone() };
-        let reply = match step(&agent.link, abort()).await {
-            Ok(reply) => reply,
+        let reply = if let Ok(reply) = step(&agent.link, abort()).await {
+            reply
+        } else {
             // The old connection may be what broke.
-            Err(_) => {
-                self.shared.fleet.forget(&agent.endpoint).await;
-                let link = fresh(&self.shared, agent).await?;
-                step(&link, abort()).await?
-            }
+            self.shared.fleet.forget(&agent.endpoint).await;
+            let link = fresh(&self.shared, agent).await?;
+            step(&link, abort()).await?
         };
         match reply {
             TransactionReply::Undone(report) => Ok(report),

@@ -249,8 +249,10 @@ fn float_with(number: f64, spec: &Spec) -> Result<String> {
             None => crate::wire::repr_float(magnitude),
             Some(other) => return Err(failed(format!("Unknown format code '{other}' for object of type 'float'"))),
         }
+    } else if number.is_nan() {
+        "nan".to_owned()
     } else {
-        if number.is_nan() { "nan".to_owned() } else { "inf".to_owned() }
+        "inf".to_owned()
     };
     if let Some(comma) = spec.comma {
         let (whole, fraction) = digits.split_once('.').map_or((digits.as_str(), None), |(whole, fraction)| (whole, Some(fraction)));

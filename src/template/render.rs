@@ -407,7 +407,9 @@ fn collect(block: &Block, blocks: &Blocks) {
                 collect(&named.body, blocks);
             }
             Statement::If(branches, otherwise) => {
-                branches.iter().for_each(|(_, body)| collect(body, blocks));
+                for (_, body) in branches {
+                    collect(body, blocks);
+                }
                 collect(otherwise, blocks);
             }
             Statement::For(repeat) => collect(&repeat.body, blocks),

@@ -44,16 +44,8 @@ fn read(text: &str, id: SourceId, diags: &mut Diagnostics) -> Vec<Node> {
         flow_nesting_limit: DEPTH_LIMIT,
         block_nesting_limit: DEPTH_LIMIT,
     };
-    let mut builder = Builder {
-        source: id,
-        text: text,
-        open: Vec::new(),
-        anchors: HashMap::new(),
-        copied: 0,
-        exhausted: false,
-        documents: Vec::new(),
-        diags,
-    };
+    let mut builder =
+        Builder { source: id, text, open: Vec::new(), anchors: HashMap::new(), copied: 0, exhausted: false, documents: Vec::new(), diags };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => builder.event(event, span),

@@ -46,8 +46,9 @@ impl View<'_> {
     /// `--list`: what an inventory script prints.
     pub fn json(&self) -> String {
         let mut root = Map::new();
-        let all = self.inventory.group(ALL);
-        all.into_iter().for_each(|all| self.json_group(all, &mut root));
+        if let Some(all) = self.inventory.group(ALL) {
+            self.json_group(all, &mut root);
+        }
         root.retain(|_, group| group.as_map().is_some_and(|group| !group.is_empty()));
         let mut hostvars = Map::new();
         for host in self.inventory.hosts().filter(|host| self.shows(&host.name)) {

@@ -29,7 +29,7 @@ pub(super) struct Address {
     /// The name it was given, `eth0:1`.
     pub(super) label: Option<String>,
     /// The address.
-    pub(super) address: IpAddr,
+    pub(super) ip: IpAddr,
     /// Bits of the network.
     pub(super) prefix: u8,
     /// The broadcast address.
@@ -161,7 +161,7 @@ impl Message {
         let mut found = Address {
             interface,
             label: None,
-            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             prefix,
             broadcast: None,
             scope,
@@ -178,16 +178,16 @@ impl Message {
             }
         }
         // On a point-to-point interface the first is the peer's.
-        found.address = local.or(address)?;
+        found.ip = local.or(address)?;
         // IPv6 uses the flag for temporary addresses.
-        found.secondary &= found.address.is_ipv4();
+        found.secondary &= found.ip.is_ipv4();
         Some(found)
     }
 
     fn route(&self) -> Option<Route> {
         let (head, attributes) = self.body.split_at_checked(12)?;
         let [_, prefix, _, _, table, _, _, kind] = *head.first_chunk()?;
-        let mut route = Route { prefix, table, kind, ..Route::default() };
+        let mut route = Route { prefix, kind, table, ..Route::default() };
         for (kind, value) in Attributes(attributes) {
             match kind {
                 1 => route.destination = ip(value),
@@ -231,7 +231,7 @@ mod tests {
     fn the_kernel_knows_the_loopback_address() {
         assert!(interfaces().unwrap().values().any(|name| name == "lo"));
         let all = addresses().unwrap();
-        assert!(all.iter().any(|address| address.address == IpAddr::V4(Ipv4Addr::LOCALHOST) && address.prefix == 8), "{all:?}");
+        assert!(all.iter().any(|address| address.ip == IpAddr::V4(Ipv4Addr::LOCALHOST) && address.prefix == 8), "{all:?}");
         let route = route_to(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap().unwrap();
         assert_eq!(route.source, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert!(local_routes().unwrap().iter().any(|route| route.destination == Some(IpAddr::V4(Ipv4Addr::LOCALHOST))));

@@ -24,7 +24,7 @@ pub(super) fn collect(source: &Source, facts: &mut Map) {
         IpAddr::V6(address) => address != Ipv6Addr::LOCALHOST,
     };
     let of_family = |v4: bool| -> Vec<String> {
-        let all = addresses.iter().map(|address| address.address).filter(|address| address.is_ipv4() == v4 && shown(*address));
+        let all = addresses.iter().map(|address| address.ip).filter(|address| address.is_ipv4() == v4 && shown(*address));
         all.map(|address| address.to_string()).collect()
     };
     put(
@@ -121,7 +121,7 @@ fn bonding(source: &Source, place: &str, entry: &mut Map) {
 }
 
 fn add_address(interfaces: &mut BTreeMap<String, Map>, device: &str, address: &Address) {
-    match address.address {
+    match address.ip {
         IpAddr::V6(ip) => {
             let scope = match address.scope {
                 0 => "global",
@@ -173,8 +173,8 @@ fn default_v4(indexes: &BTreeMap<u32, String>, interfaces: &BTreeMap<String, Map
     let Ok(Some(route)) = netlink::route_to(FAR_V4.into()) else { return Map::new() };
     let (Some(name), Some(gateway)) = (indexes.get(&route.interface), route.gateway) else { return Map::new() };
     let mut found = map([("gateway", gateway.to_string().into()), ("interface", name.as_str().into())]);
-    let own = addresses.iter().find(|address| Some(address.address) == route.source && address.interface == route.interface);
-    if let Some((address, IpAddr::V4(ip))) = own.map(|own| (own, own.address)) {
+    let own = addresses.iter().find(|address| Some(address.ip) == route.source && address.interface == route.interface);
+    if let Some((address, IpAddr::V4(ip))) = own.map(|own| (own, own.ip)) {
         found.extend(ipv4(ip, address));
         put(&mut found, [("alias", address.label.as_deref().unwrap_or(name).into())]);
     }
@@ -228,7 +228,7 @@ mod tests {
 
     fn address(text: &str, prefix: u8, label: &str, secondary: bool) -> Address {
         let label = (!label.is_empty()).then(|| label.to_owned());
-        Address { interface: 2, label, address: text.parse().unwrap(), prefix, broadcast: None, scope: 0, secondary }
+        Address { interface: 2, label, ip: text.parse().unwrap(), prefix, broadcast: None, scope: 0, secondary }
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn mounts(source: &Source, links: &Links) -> Vec<Value> {
 }
 
 fn sizes(source: &Source, mount: &str, entry: &mut Map) {
-    let Ok(stat) = rustix::fs::statvfs(&source.place(mount)) else { return };
+    let Ok(stat) = rustix::fs::statvfs(source.place(mount)) else { return };
     put(
         entry,
         [

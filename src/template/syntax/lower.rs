@@ -170,7 +170,7 @@ impl Lowering<'_> {
             },
             ast::Expr::BinOp(binary) => self.binary(binary)?,
             ast::Expr::Compare(compare) => {
-                let one = |step: &ast::CompareOp<'_>| Ok((comparison(&step.op), self.expression(&step.expr)?));
+                let one = |step: &ast::CompareOp<'_>| Ok((comparison(step.op), self.expression(&step.expr)?));
                 Kind::Compare(self.boxed(&compare.expr)?, compare.ops.iter().map(one).collect::<Result<_>>()?)
             }
             ast::Expr::IfExpr(choice) => Kind::If(
@@ -253,7 +253,7 @@ impl Lowering<'_> {
     }
 }
 
-fn comparison(kind: &ast::CompareOpKind) -> Comparison {
+fn comparison(kind: ast::CompareOpKind) -> Comparison {
     match kind {
         ast::CompareOpKind::Eq => Comparison::Equal,
         ast::CompareOpKind::Ne => Comparison::NotEqual,

@@ -39,7 +39,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("similar", &["src/report/diff.rs"]),
     ("russh", &["src/ssh/", "src/lab/"]),
     ("granit_parser", &["src/text/yaml.rs", "src/text/yaml/"]),
-    ("ureq", &["src/deploy/", "src/machine/http.rs", "src/report/otlp.rs"]),
+    ("ureq", &["src/deploy/", "src/machine/http.rs", "src/report/otlp.rs", "src/run/lookup/url.rs"]),
     ("tokio", &["src/ssh/", "src/run/", "src/deploy/", "src/cli/", "src/lab/"]),
     ("postcard", &["src/wire/", "src/agent"]),
 ];

@@ -78,7 +78,11 @@ pub(super) fn run(options: &DemoOptions) -> Outcome {
         temporary.path().to_owned()
     };
     let root = root.canonicalize().map_err(|error| failed("find the directory", &error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed("start the runtime", &error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(crate::run::STACK)
+        .build()
+        .map_err(|error| failed("start the runtime", &error))?;
     let fleet =
         runtime.block_on(Fleet::start(options.hosts.into(), &root.join("hosts"))).map_err(|error| failed("start the hosts", &error))?;
     let story = Story::new(&root, &fleet).map_err(|error| failed("write the playbooks", &error));

@@ -277,6 +277,7 @@ impl Ready {
     {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .thread_stack_size(crate::run::STACK)
             .build()
             .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
         let Self { pipeline, hosts, events, .. } = self;

@@ -160,6 +160,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(crate::run::STACK)
         .build()
         .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
     let (sender, mut receiver) = mpsc::channel(BACKLOG);

@@ -21,4 +21,5 @@ pub use loader::{Loader, Variables};
 pub use pattern::Pattern;
 pub use playbook::{Entry, Import, Play, Playbook, Prompt};
 pub use role::{Role, RoleRef, RoleSource};
+pub use split::inline_options;
 pub use task::{Action, Args, Block, Item, Task};

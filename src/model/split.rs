@@ -49,6 +49,12 @@ pub(super) fn split(text: &str, only: Option<&[&str]>) -> Result<Split, Unbalanc
     Ok(result)
 }
 
+/// The words of `text` and its `key=value` pairs; `None` where a quote is not closed.
+pub fn inline_options(text: &str) -> Option<(Option<String>, Vec<(String, String)>)> {
+    let split = split(text, None).ok()?;
+    Some((split.free, split.params.into_iter().map(|(key, value, _)| (key, value)).collect()))
+}
+
 /// Words with a space between, unless a line ended.
 fn join(words: &[String]) -> String {
     let mut text = String::new();

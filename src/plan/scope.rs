@@ -1,7 +1,8 @@
 //! Where variables come from: Ansible's levels of precedence, in one table.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use indexmap::IndexSet;
 
 use super::{Context, PlayScope, Vars};
 use crate::template::{Binding, Scope, Value};
@@ -117,7 +118,8 @@ impl Scope for Layered {
     }
 
     fn names(&self) -> Vec<String> {
-        let names: BTreeSet<_> = self.layers.iter().flat_map(|(_, scope)| scope.names()).collect();
+        // As in Ansible: the lowest level first, each name where it was first met.
+        let names: IndexSet<_> = self.layers.iter().rev().flat_map(|(_, scope)| scope.names()).collect();
         names.into_iter().collect()
     }
 }

@@ -163,7 +163,12 @@ impl ModuleCall<'_> {
         let task = self.item.task;
         let mut all: Vec<(String, String)> = Vec::new();
         for expr in &task.step.context.environment {
-            let value = to_wire(&task.shared.templar.evaluate(expr, &self.item.scope)?);
+            let value = match task.shared.templar.evaluate(expr, &self.item.scope) {
+                Ok(value) => to_wire(&value),
+                // As in Ansible: what builds on gathered facts cannot hold while they are being gathered.
+                Err(undefined) if undefined.message == "'ansible_env' is undefined" && gathers(task.step.work.name()) => continue,
+                Err(diagnostic) => return Err(diagnostic),
+            };
             let maps = match value {
                 wire::Value::Map(map) => vec![map],
                 wire::Value::List(items) => items.into_iter().filter_map(|item| item.as_map().cloned()).collect(),
@@ -253,6 +258,11 @@ pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<Pa
         [Some(place.join(folder).join(name)), above, Some(place.join(name))]
     });
     candidates.flatten().find(|path| path.exists())
+}
+
+/// Whether this is a task that finds facts.
+fn gathers(module: &str) -> bool {
+    matches!(module, "setup" | "gather_facts")
 }
 
 fn explain(error: &LinkError, endpoint: &Endpoint) -> String {

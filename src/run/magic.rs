@@ -14,6 +14,18 @@ pub(super) struct Magic {
     pub(super) play: Arc<PlayState>,
     pub(super) host: String,
     pub(super) context: Arc<Context>,
+    pub(super) view: View,
+}
+
+/// Who looks at a host's variables. Each view shows less than the one before it, so that none contains itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum View {
+    /// An entry of `hostvars`: nothing that depends on the play or the task.
+    HostVars,
+    /// The mapping `vars`.
+    Vars,
+    /// A task.
+    Task,
 }
 
 impl fmt::Debug for Magic {
@@ -21,6 +33,28 @@ impl fmt::Debug for Magic {
         write!(formatter, "magic variables of {}", self.host)
     }
 }
+
+/// Names that entries of `hostvars` have too.
+const OF_HOSTS: &[&str] = &[
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "inventory_dir",
+    "inventory_file",
+    "group_names",
+    "groups",
+    "playbook_dir",
+    "ansible_check_mode",
+    "ansible_diff_mode",
+    "ansible_forks",
+    "ansible_verbosity",
+    "ansible_version",
+    "ansible_run_tags",
+    "ansible_skip_tags",
+    "ansible_limit",
+    "ansible_config_file",
+    "ansible_inventory_sources",
+    "ansible_playbook_python",
+];
 
 const NAMES: &[&str] = &[
     "inventory_hostname",
@@ -65,7 +99,7 @@ const NAMES: &[&str] = &[
 
 impl Scope for Magic {
     fn get(&self, name: &str) -> Option<Binding> {
-        self.value(name).map(Binding::Value)
+        if self.shows(name) { self.value(name).map(Binding::Value) } else { None }
     }
 
     fn names(&self) -> Vec<String> {
@@ -74,7 +108,18 @@ impl Scope for Magic {
 }
 
 impl Magic {
+    fn shows(&self, name: &str) -> bool {
+        match self.view {
+            View::Task => true,
+            View::Vars => !matches!(name, "vars" | "omit"),
+            View::HostVars => OF_HOSTS.contains(&name),
+        }
+    }
+
     fn is_set(&self, name: &str) -> bool {
+        if !self.shows(name) {
+            return false;
+        }
         match name {
             "role_name" | "role_path" | "ansible_role_name" | "ansible_parent_role_names" | "ansible_parent_role_paths" => {
                 self.context.role.is_some()
@@ -128,7 +173,7 @@ impl Magic {
             "ansible_inventory_sources" => list(settings.inventory_sources.clone()),
             "ansible_playbook_python" => self.shared.python().into(),
             "omit" => crate::template::omit(),
-            "vars" => crate::template::scope_value(self.shared.scope(&self.play, &self.host, &self.context)),
+            "vars" => crate::template::scope_value(Arc::new(self.shared.view(&self.play, &self.host, &self.context, View::Vars))),
             _ => return None,
         })
     }

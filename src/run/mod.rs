@@ -48,6 +48,9 @@ pub use reach::{Reach, Unreached};
 pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};
 pub use shared::Shared;
 
+/// The stack of a thread that runs hosts, in bytes: templates that call each other are evaluated on it, down to their limit.
+pub const STACK: usize = 32 << 20;
+
 /// What a run works with, beside its settings.
 pub struct Inputs {
     /// Every text that was read.

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use super::magic::Magic;
+use super::magic::{Magic, View};
 use super::memory::{FactsScope, IncludedScope, SetScope};
 use super::{PlayState, Shared};
-use crate::plan::scope::{Layer, Layered};
+use crate::plan::scope::{Layer, Layered, Locals};
 use crate::plan::{Context, Role, Vars};
 use crate::template::{Binding, Scope, Value, scope_value};
 
 impl Shared {
-    /// The variables of `host` at a place of a play; `magic` without `vars` itself, which would contain itself.
+    /// The variables of `host` at a place of a play.
     pub(super) fn layers(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>) -> Layered {
+        self.view(play, host, context, View::Task)
+    }
+
+    /// The same as one who looks from elsewhere sees it; an entry of `hostvars` has nothing of the play.
+    pub(super) fn view(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>, view: View) -> Layered {
         let mut layers = Layered::default();
         let memory = self.memory.host(host);
         let vars = |layers: &mut Layered, layer: Layer, vars: &Arc<Vars>| {
@@ -21,14 +26,21 @@ impl Shared {
         };
         layers.push(
             Layer::Magic,
-            Arc::new(Magic { shared: self.clone(), play: play.clone(), host: host.to_owned(), context: context.clone() }),
+            Arc::new(Magic { shared: self.clone(), play: play.clone(), host: host.to_owned(), context: context.clone(), view }),
         );
         vars(&mut layers, Layer::ExtraVars, &self.settings.extra);
+        layers.push(Layer::SetFacts, Arc::new(SetScope(memory.clone())));
+        layers.push(Layer::IncludeVars, Arc::new(IncludedScope(memory.clone())));
+        layers.push(Layer::Facts, Arc::new(FactsScope(memory)));
+        for (layer, group) in self.host_vars(play, host).iter() {
+            vars(&mut layers, *layer, group);
+        }
+        if view == View::HostVars {
+            return layers;
+        }
         for include in context.include_vars.iter().rev() {
             vars(&mut layers, Layer::IncludeParams, include);
         }
-        layers.push(Layer::SetFacts, Arc::new(SetScope(memory.clone())));
-        layers.push(Layer::IncludeVars, Arc::new(IncludedScope(memory.clone())));
         for own in context.vars.iter().rev() {
             vars(&mut layers, Layer::TaskVars, own);
         }
@@ -40,9 +52,8 @@ impl Shared {
         }
         layers.push(Layer::PlayPrompts, play.prompts.clone());
         vars(&mut layers, Layer::PlayVars, &play.plan.vars);
-        layers.push(Layer::Facts, Arc::new(FactsScope(memory)));
-        for (layer, group) in self.host_vars(play, host).iter() {
-            vars(&mut layers, *layer, group);
+        if layers.get("ansible_ssh_host").is_none() {
+            layers.push(Layer::CommandLine, Arc::new(Locals(vec![("ansible_host".to_owned(), host.into())])));
         }
         layers
     }
@@ -108,11 +119,11 @@ impl Scope for HostVars {
     fn get(&self, name: &str) -> Option<Binding> {
         self.shared.inventory().host(name)?;
         let context = Arc::new(Context::default());
-        let scope = self.shared.scope(&self.play, name, &context);
-        Some(Binding::Value(scope_value(scope)))
+        let layers = self.shared.view(&self.play, name, &context, View::HostVars);
+        Some(Binding::Value(scope_value(Arc::new(layers))))
     }
 
     fn names(&self) -> Vec<String> {
-        self.shared.inventory().hosts().map(|host| host.name.clone()).collect()
+        self.shared.inventory().hosts().filter(|host| !host.implicit).map(|host| host.name.clone()).collect()
     }
 }

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 
 use super::{PlayState, Shared};
 use crate::model::Keyword;
-use crate::template::{Scope, to_wire};
+use crate::template::{Scope, is_omit, to_wire};
 use crate::text::Diagnostic;
 use crate::wire;
 
@@ -15,7 +15,11 @@ pub(super) fn batches(shared: &Arc<Shared>, play: &Arc<PlayState>) -> Result<Vec
     let all = play.hosts.clone();
     let Some(expr) = play.plan.keyword(Keyword::Serial) else { return Ok(vec![all]) };
     let scope: Arc<dyn Scope> = Arc::new(shared.static_layers(play));
-    let sizes = match to_wire(&shared.templar.evaluate(expr, &scope)?) {
+    let sizes = shared.templar.evaluate(expr, &scope)?;
+    if is_omit(&sizes) {
+        return Ok(vec![all]);
+    }
+    let sizes = match to_wire(&sizes) {
         wire::Value::List(items) => items,
         other => vec![other],
     };

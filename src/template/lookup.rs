@@ -50,7 +50,7 @@ fn dict(terms: &[Value]) -> Result<Vec<Value>> {
     let mut out = Vec::new();
     for term in flattened(terms, Some(1), false) {
         let Some(entries) = term.as_entries() else {
-            return Err(Error::failed(format!("the lookup `dict` expects a dictionary, found '{}'", term.type_name())));
+            return Err(Error::failed(format!("with_dict expects a dict, found '{}'", term.type_name())));
         };
         let pair = |key: &Value, value: &Value| Value::map([("key", key.clone()), ("value", value.clone())]);
         out.extend(entries.iter().map(|(key, value)| pair(&key.0, value)));

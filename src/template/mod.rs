@@ -261,6 +261,21 @@ fn explained(mut error: error::Error, expr: &Expr, scope: &Arc<dyn Scope>) -> Di
     error.diagnostic(Some(expr.span()))
 }
 
+/// `length` letters of `alphabet` by chance; with a seed those that Ansible draws with it.
+pub fn random_text(alphabet: &str, length: usize, seed: Option<&Value>) -> String {
+    let mut random = seed.map_or_else(random::Random::system, random::Random::seeded);
+    let letters: Vec<char> = alphabet.chars().collect();
+    (0..length.min(1 << 20)).filter_map(|_| letters.get(random.position(letters.len().max(1)))).collect()
+}
+
+/// The hash of `secret` in a form of crypt(3), with the rounds that Ansible takes.
+///
+/// # Errors
+/// A kind that is not known, a salt that does not fit.
+pub fn crypt(secret: &str, kind: &str, salt: Option<&str>, ident: Option<&str>) -> Result<String, String> {
+    password::hash(secret, kind, salt, None, ident).map_err(|error| error.message)
+}
+
 /// All variables of `scope` as a mapping: what `hostvars['web1']` is.
 pub fn scope_value(scope: Arc<dyn Scope>) -> Value {
     Lazy::scope(scope)

@@ -95,7 +95,8 @@ fn in_dir(dir: &Path, params: &IncludeVars) -> Result<Vec<PathBuf>, Failure> {
         wanted && !ignored
     });
     let known = |path: &PathBuf| {
-        path.extension().is_some_and(|ending| params.extensions.iter().any(|known| ending == known.trim_start_matches('.')))
+        let ending = path.extension().unwrap_or_default();
+        params.extensions.iter().any(|known| ending == known.trim_start_matches('.'))
     };
     if let Some(odd) = found.iter().find(|path| !known(path)).filter(|_| !params.ignore_unknown_extensions) {
         return Err(Failure::new(format!("{} does not have a valid extension: {}", odd.display(), params.extensions.join(", "))));

@@ -5,6 +5,7 @@
 //! ```
 
 use super::prelude::*;
+use crate::text::{Diagnostics, Node, NodeKind};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
@@ -25,6 +26,11 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let task = call.item.task;
     let delegated = call.delegate.as_deref().filter(|_| task.flag(crate::model::Keyword::DelegateFacts));
     let memory = task.shared.memory.host(delegated.unwrap_or(&task.host));
+    let mut named = Map::new();
+    for (name, value) in facts {
+        named.insert(templated(&call, name)?, value);
+    }
+    let facts = named;
     for (name, value) in &facts {
         if !is_name(name) {
             return Err(Failure::new(format!("The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores.")).into());
@@ -35,6 +41,17 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         }
     }
     Ok(Outcome::default().with("ansible_facts", facts).with("_ansible_facts_cacheable", cacheable).into())
+}
+
+/// The name of a variable, which may be a template: `"{{ item }}_path": /srv`.
+fn templated(call: &ActionCall<'_>, name: String) -> Result<String, Trouble> {
+    if !name.contains("{{") {
+        return Ok(name);
+    }
+    let span = call.item.task.step.params.iter().find(|(known, _)| known.value == name).map(|(known, _)| known.span);
+    let node = Node::new(NodeKind::Str(name), span.unwrap_or(call.item.task.step.span));
+    let expr = call.templar().compile(&node, &mut Diagnostics::default());
+    Ok(call.templar().render(&expr, call.scope())?)
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,16 +1,17 @@
 //! Filters on lists.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use super::choose::below;
 use super::{Filter, filter, raw};
 use crate::template::arguments::Args;
 use crate::template::error::{Error, Result};
-use crate::template::eval::Eval;
+use crate::template::eval::{Eval, hashable};
 use crate::template::python;
 use crate::template::syntax::Operator;
 use crate::template::text::{borrowed, check, text_of};
-use crate::template::value::Value;
+use crate::template::value::{Key, Value};
 
 pub(super) const FILTERS: &[Filter] = &[
     raw("list", |eval, value, _| {
@@ -160,17 +161,30 @@ fn unique(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let case_sensitive = args.next("case_sensitive");
     let attribute = args.next("attribute").filter(|path| !path.is_none());
     args.end()?;
+    let plain = case_sensitive.is_none() && attribute.is_none();
     let case_sensitive = case_sensitive.is_some_and(|flag| flag.is_true());
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen: HashSet<Key> = HashSet::new();
+    let mut unhashable: Vec<Value> = Vec::new();
     let mut out = Vec::new();
     for item in eval.iterate(&value)? {
         let key = match &attribute {
             Some(path) => below(eval, &item, path)?,
             None => item.clone(),
         };
-        let key = folded(key, case_sensitive);
-        if !seen.contains(&key) {
-            seen.push(key);
+        let new = match hashable(folded(key, case_sensitive)) {
+            Ok(key) => seen.insert(Key(key)),
+            // Ansible then compares one with another, which knows no options.
+            Err(error) if !plain => {
+                let reason = "Jinja2's unique filter failed and we cannot fall back to Ansible's version as it does not support the parameters supplied";
+                return Err(Error::failed(format!("{reason}: {}", error.message)));
+            }
+            Err(_) if unhashable.contains(&item) => false,
+            Err(_) => {
+                unhashable.push(item.clone());
+                true
+            }
+        };
+        if new {
             out.push(item);
         }
     }

@@ -1,12 +1,19 @@
 //! Lookups that read the controller: files, the environment, programs.
 
+mod csv;
+mod ini;
+mod inline;
+mod password;
+mod url;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use crate::model::{Inventory, Pattern, Variables};
 use crate::template::{Binding, FileOptions, LookupCall, Lookups, Scope, Value, to_wire};
-use crate::text::{Diagnostics, Sources, Vault};
+use crate::text::{Diagnostics, Sources, Span, Spanned, Vault};
 use crate::wire;
 
 /// Lookups of the real world.
@@ -15,7 +22,21 @@ pub struct WorldLookups {
     vault: Arc<Vault>,
 }
 
-const NAMES: &[&str] = &["file", "unvault", "env", "pipe", "lines", "template", "fileglob", "first_found"];
+const NAMES: &[&str] = &[
+    "csvfile",
+    "env",
+    "file",
+    "fileglob",
+    "first_found",
+    "ini",
+    "inventory_hostnames",
+    "lines",
+    "password",
+    "pipe",
+    "template",
+    "unvault",
+    "url",
+];
 
 impl WorldLookups {
     /// Reads vault files with `vault`.
@@ -35,6 +56,11 @@ impl Lookups for WorldLookups {
             "template" => each(&call, |term| self.template(&call, term)),
             "fileglob" => fileglob(&call),
             "first_found" => first_found(&call),
+            "csvfile" => csv::run(&call, |name, encoding| self.decoded(&call, name, encoding)),
+            "ini" => ini::run(&call, |name, encoding| self.decoded(&call, name, encoding)),
+            "password" => password::run(&call, &base(&call)),
+            "url" => url::run(&call, |name| variable(call.scope, name)),
+            "inventory_hostnames" => inventory_hostnames(&call),
             other => Err(format!("lookup `{other}` is not supported")),
         }
     }
@@ -70,18 +96,54 @@ fn search_path(call: &LookupCall<'_>) -> Vec<PathBuf> {
 }
 
 fn find(call: &LookupCall<'_>, folder: &str, name: &str) -> Result<PathBuf, String> {
-    super::call::find_in(&search_path(call), folder, name).ok_or_else(|| format!("could not locate file in lookup: {name}"))
+    crate::run::call::find_in(&search_path(call), folder, name).ok_or_else(|| format!("could not locate file in lookup: {name}"))
+}
+
+/// The folder of the playbook.
+fn base(call: &LookupCall<'_>) -> PathBuf {
+    variable(call.scope, "playbook_dir").map(|dir| PathBuf::from(dir.to_text())).unwrap_or_default()
+}
+
+/// Hosts by a pattern, over the groups that the play sees.
+fn inventory_hostnames(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
+    let groups = variable(call.scope, "groups").and_then(|groups| groups.as_entries()).unwrap_or_default();
+    let mut inventory = Inventory::default();
+    for (group, hosts) in groups.iter() {
+        for host in hosts.as_items().unwrap_or_default().iter() {
+            inventory.add_host(&host.to_text(), &[group.0.to_text()], Variables::default());
+        }
+    }
+    let texts: Vec<Spanned<String>> = call.terms.iter().map(|term| Spanned::new(term.to_text(), Span::default())).collect();
+    let chosen = inventory.select(&Pattern::parse(&texts), None, &mut Diagnostics::default());
+    Ok(chosen.iter().filter(|host| !host.implicit).map(|host| Value::from(host.name.as_str())).collect())
 }
 
 impl WorldLookups {
+    /// The text of a file, which may be sealed, in an encoding.
+    fn decoded(&self, call: &LookupCall<'_>, name: &str, encoding: &str) -> Result<String, String> {
+        let path = find(call, "files", name)?;
+        let bytes = self.bytes(&path)?;
+        match encoding.to_ascii_lowercase().replace('_', "-").as_str() {
+            "iso-8859-1" | "latin-1" | "latin1" | "iso-8859-15" | "iso8859-1" => Ok(bytes.into_iter().map(char::from).collect()),
+            "" | "utf-8" | "utf8" | "ascii" => {
+                let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text; give `encoding`", path.display()))?;
+                Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+            }
+            _ => Err(format!("the encoding `{encoding}` is not supported: expected `utf-8` or `iso-8859-1`")),
+        }
+    }
+
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let bytes = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        if !crate::text::vault::is_sealed(&bytes) {
+            return Ok(bytes);
+        }
+        self.vault.open(&String::from_utf8_lossy(&bytes)).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
     fn read(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
         let path = find(call, "files", name)?;
-        let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let opened = if crate::text::vault::is_sealed(&bytes) {
-            self.vault.open(&String::from_utf8_lossy(&bytes)).map_err(|error| format!("{}: {error}", path.display()))?
-        } else {
-            bytes
-        };
+        let opened = self.bytes(&path)?;
         String::from_utf8(opened).map(Value::from).map_err(|_| format!("{} is not UTF-8 text", path.display()))
     }
 
@@ -95,14 +157,26 @@ impl WorldLookups {
     fn template(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
         let path = find(call, "templates", name)?;
         let source = self.sources.read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let options = FileOptions { search: search_path(call), ..FileOptions::default() };
+        let pair = |name: &str| {
+            let text = |end: &str| option(call, &format!("{name}_{end}_string")).map(|value| value.to_text());
+            Some((text("start")?, text("end")?))
+        };
+        let options = FileOptions {
+            search: search_path(call),
+            variable: pair("variable"),
+            block: pair("block"),
+            comment: pair("comment"),
+            trim_blocks: flag(call, "trim_blocks", true),
+            lstrip_blocks: flag(call, "lstrip_blocks", false),
+            ..FileOptions::default()
+        };
         let mut diags = Diagnostics::default();
         let expr = call.templar.file(source, &options, &mut diags);
         let Some(expr) = expr.filter(|_| !diags.has_errors()) else {
             return Err(diags.into_vec().into_iter().next().map(|found| found.message).unwrap_or_default());
         };
         let vars = option(call, "template_vars").and_then(|vars| vars.as_entries());
-        let mut locals = super::tree::template_locals(&path, name, &wire::Map::new());
+        let mut locals = crate::run::tree::template_locals(&path, name, &wire::Map::new());
         for (key, value) in vars.iter().flat_map(|vars| vars.iter()) {
             locals.0.push((key.0.to_text(), value.clone()));
         }
@@ -219,8 +293,8 @@ fn first_found(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
     let places = search_path(call);
     for name in &candidates {
         for folder in ["files", "templates", "vars", "tasks"] {
-            if let Some(path) = super::call::find_in(&places, folder, name).filter(|path| path.is_file()) {
-                return Ok(vec![super::tree::tidy(&path).display().to_string().into()]);
+            if let Some(path) = crate::run::call::find_in(&places, folder, name).filter(|path| path.is_file()) {
+                return Ok(vec![crate::run::tree::tidy(&path).display().to_string().into()]);
             }
         }
     }

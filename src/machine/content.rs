@@ -143,7 +143,7 @@ impl Content {
         }
     }
 
-    /// Its checksum, in hexadecimal. MD5 is not to be had here.
+    /// Its checksum, in hexadecimal.
     ///
     /// # Errors
     /// When the spool file cannot be read.

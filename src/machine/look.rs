@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
@@ -203,24 +204,12 @@ impl Machine {
     /// The checksum of a file, in hexadecimal.
     ///
     /// # Errors
-    /// When it cannot be read, or for MD5, which needs the program `md5sum`.
+    /// When it cannot be read.
     pub fn checksum(&self, path: &Path, algorithm: Algorithm) -> Result<String, Failure> {
-        if algorithm == Algorithm::Md5 {
-            return self.md5(path);
-        }
         let file = fs::File::open(path).map_err(|error| failed("read", path, &error))?;
         checksum_of(file, algorithm).map_err(|error| failed("read", path, &error))
     }
 
-    /// MD5 has no place in the agent; who still asks for it has coreutils.
-    fn md5(&self, path: &Path) -> Result<String, Failure> {
-        let done = self.query(&super::Command::new("md5sum").arg("--").arg(path))?;
-        let text = done.stdout_text();
-        match text.trim_start_matches('\\').split_whitespace().next() {
-            Some(sum) if done.succeeded() => Ok(sum.to_owned()),
-            _ => Err(Failure::new(format!("cannot take the MD5 of {}: {}", path.display(), done.stderr_text().trim()))),
-        }
-    }
 }
 
 /// Looks at `path`; `None` when there is nothing.
@@ -241,7 +230,7 @@ pub(super) fn absent(error: &io::Error) -> bool {
 /// The checksum of what `input` gives, in hexadecimal.
 pub(super) fn checksum_of(input: impl Read, algorithm: Algorithm) -> io::Result<String> {
     match algorithm {
-        Algorithm::Md5 => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        Algorithm::Md5 => hash(Md5::new(), input),
         Algorithm::Sha1 => hash(Sha1::new(), input),
         Algorithm::Sha224 => hash(Sha224::new(), input),
         Algorithm::Sha256 => hash(Sha256::new(), input),
@@ -376,7 +365,7 @@ mod tests {
 
     #[test]
     fn checksums_are_right() {
-        for (algorithm, start) in [(Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")] {
+        for (algorithm, start) in [(Algorithm::Md5, "90015098"), (Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")] {
             assert!(checksum_of(b"abc".as_slice(), algorithm).unwrap().starts_with(start));
         }
     }

@@ -167,7 +167,8 @@ impl Placing {
         if self.options.attributes.mode.as_deref() == Some("preserve") {
             return Err(Failure::new("expected the mode of `src` in place of `preserve`: the controller did not send it"));
         }
-        let checksum = content.checksum(Algorithm::Sha1).map_err(|error| Failure::new(format!("cannot read the file to copy: {error}")))?;
+        let sum = |algorithm| content.checksum(algorithm).map_err(|error| Failure::new(format!("cannot read the file to copy: {error}")));
+        let checksum = sum(Algorithm::Sha1)?;
         let path = self.destination(machine, src, dest).map_err(|failure| failure.with("checksum", checksum.as_str()))?;
         if !self.force && machine.exists(&path) {
             let outcome = machine.outcome().with("dest", path.display().to_string());
@@ -180,10 +181,10 @@ impl Placing {
         let facts = machine.describe(&path);
         let path = path.display().to_string();
         let mut outcome = machine.outcome().with("dest", path.as_str()).with("checksum", checksum);
-        outcome = match src {
-            Some(src) if written.content_changed => outcome.with("src", src),
-            _ if written.content_changed => outcome,
-            _ => outcome.with("path", path),
+        outcome = if written.content_changed {
+            outcome.with("src", src.unwrap_or(path.as_str())).with("md5sum", sum(Algorithm::Md5)?)
+        } else {
+            outcome.with("path", path)
         };
         if let Some(backup) = written.backup {
             outcome = outcome.with("backup_file", backup.display().to_string());

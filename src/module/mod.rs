@@ -158,6 +158,7 @@ modules! {
     lock::Lock as "lock",
     package::Package as "package",
     ping::Ping as "ping",
+    read::Read as "read",
     replace::Replace as "replace",
     service::Service as "service",
     service_facts::ServiceFacts as "service_facts",

@@ -188,14 +188,24 @@ impl ModuleCall<'_> {
 
     fn attach(&self, name: &str, params: &mut Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
         let path = self.find("files", name)?;
+        let flag = |name: &str| params.get(name).and_then(wire::Value::to_bool).unwrap_or(true);
+        let vault = flag("decrypt").then_some(&*self.item.task.shared.vault);
         if path.is_dir() {
-            let follow = params.get("local_follow").and_then(wire::Value::to_bool).unwrap_or(true);
-            return super::tree::attach(&path, follow, blobs).map(Some).map_err(Trouble::from);
+            return super::tree::attach(&path, flag("local_follow"), vault, blobs).map(Some).map_err(Trouble::from);
         }
         if params.get("mode").and_then(wire::Value::as_str) == Some("preserve") {
             super::tree::preserve_mode(&path, params);
         }
-        blobs.add_file(&path).map(Some).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+        super::tree::attach_file(&path, vault, blobs)
+            .map(Some)
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+    }
+
+    /// The content of a file of the controller, opened if it is sealed.
+    pub(super) fn read(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, Trouble> {
+        let vault = decrypt.then_some(&*self.item.task.shared.vault);
+        let sealed = super::tree::unsealed(path, vault).and_then(|sealed| sealed.map_or_else(|| std::fs::read(path), Ok));
+        sealed.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
     }
 
     fn render(&self, name: &str, params: &Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {

@@ -17,7 +17,7 @@ use crate::model::{Inventory, Pattern};
 use crate::plan::scope::{Layer, Layered};
 use crate::plan::{Compiler, Vars};
 use crate::template::{Expr, FileOptions, Templar, Value};
-use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned};
+use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, Vault};
 use crate::wire::Map;
 
 type InventoryVars = crate::model::Variables;
@@ -28,6 +28,7 @@ pub struct Shared {
     pub settings: Settings,
     /// Every text that was read.
     pub sources: Sources,
+    pub(super) vault: Arc<Vault>,
     pub(super) templar: Templar,
     pub(super) compiler: Compiler,
     pub(super) memory: Memory,
@@ -56,6 +57,7 @@ impl Shared {
             gate: Arc::new(Semaphore::new(settings.forks.max(1))),
             settings,
             sources: inputs.sources,
+            vault: inputs.vault,
             templar: inputs.templar,
             compiler: inputs.compiler,
             memory: Memory::default(),

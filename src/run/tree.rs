@@ -1,27 +1,48 @@
 //! What goes along with a call from the controller: directories, modes, and what templates may know of themselves.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::plan::scope::Locals;
 use crate::ssh::Blobs;
 use crate::template::{FileOptions, Value};
+use crate::text::vault::{Vault, is_sealed};
 use crate::wire::{self, Blob, Failure, Map, TreeEntry, TreeItem};
 
 /// Small files of a tree ride inline up to this sum, in bytes; the rest is offered by digest.
 const INLINE_TREE: usize = 2 << 20;
 
 /// The directory `path` as a blob.
-pub(super) fn attach(path: &Path, follow: bool, blobs: &mut Blobs) -> Result<Blob, Failure> {
-    let mut walk = Walk { follow, blobs, entries: Vec::new(), inline: 0 };
+pub(super) fn attach(path: &Path, follow: bool, vault: Option<&Vault>, blobs: &mut Blobs) -> Result<Blob, Failure> {
+    let mut walk = Walk { follow, vault, blobs, entries: Vec::new(), inline: 0 };
     walk.directory(path, "").map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     Ok(Blob::Tree(walk.entries))
 }
 
+/// The file `path` as a blob, opened if it is sealed and there is a vault to open it.
+pub(super) fn attach_file(path: &Path, vault: Option<&Vault>, blobs: &mut Blobs) -> io::Result<Blob> {
+    match unsealed(path, vault)? {
+        Some(opened) => Ok(blobs.add_bytes(opened)),
+        None => blobs.add_file(path),
+    }
+}
+
+/// What a sealed file holds; `None` when it is not sealed, or nobody wants it open.
+pub(super) fn unsealed(path: &Path, vault: Option<&Vault>) -> io::Result<Option<Vec<u8>>> {
+    let Some(vault) = vault else { return Ok(None) };
+    let mut head = Vec::new();
+    fs::File::open(path)?.take(32).read_to_end(&mut head)?;
+    if !is_sealed(&head) {
+        return Ok(None);
+    }
+    vault.open(&fs::read_to_string(path)?).map(Some).map_err(io::Error::other)
+}
+
 struct Walk<'a> {
     follow: bool,
+    vault: Option<&'a Vault>,
     blobs: &'a mut Blobs,
     entries: Vec<TreeEntry>,
     inline: usize,
@@ -54,6 +75,9 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path) -> io::Result<Blob> {
+        if let Some(opened) = unsealed(path, self.vault)? {
+            return Ok(self.blobs.add_bytes(opened));
+        }
         let blob = self.blobs.add_file(path)?;
         if let Blob::Inline(bytes) = &blob {
             self.inline += bytes.len();

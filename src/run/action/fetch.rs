@@ -1,15 +1,20 @@
-//! Copies a file from the host to the controller.
+//! Copies a file from the host to the controller, of any size.
 //!
 //! ```yaml
 //! - fetch: {src: /var/log/app.log, dest: logs/, flat: true}
 //! ```
 
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use sha1::{Digest as _, Sha1};
+use md5::Md5;
+use sha1::{Digest, Sha1};
 
 use super::prelude::*;
+use crate::run::call::ModuleCall;
+use crate::run::tree::tidy;
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
@@ -28,56 +33,159 @@ params! {
     }
 }
 
+const MISSING: &str = "the remote file does not exist";
+const FOLDER: &str = "remote file is a directory, fetch cannot work on directories";
+
+/// One piece of the file.
+struct Piece {
+    data: Map,
+    bytes: Vec<u8>,
+}
+
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Fetch = call.decode()?;
+    let checking = ModuleCall { item: call.item, params: Map::new(), delegate: call.delegate.clone() }.checking();
+    let first = piece(&call, &params, 0).await?;
+    match (first.text("kind").as_str(), params.fail_on_missing) {
+        ("absent", true) => return Err(Failure::new(MISSING).into()),
+        ("directory", true) => return Err(Failure::new(FOLDER).into()),
+        ("absent", false) => {
+            let outcome = Outcome::default().with("file", params.src.0.as_str());
+            return Ok(outcome.with("msg", format!("{MISSING}, not transferring, ignored")).into());
+        }
+        ("directory", false) => return Ok(Outcome::default().with("msg", format!("{FOLDER}, not transferring, ignored")).into()),
+        _ => {}
+    }
+    let dest = destination(&call, &params, &first.text("source"))?;
+    let unwritten = |error: io::Error| Failure::new(format!("cannot write {}: {error}", dest.display()));
+    let remote = first.text("checksum");
+    let local = Sums::of_file(&dest).map_err(unwritten)?;
+    if let Some(local) = local.filter(|local| local.sha1 == remote) {
+        let outcome = Outcome::default().with("checksum", remote).with("dest", dest.display().to_string());
+        return Ok(outcome.with("file", params.src.0).with("md5sum", local.md5).into());
+    }
+    let mut outcome = Outcome { changed: true, ..Outcome::default() };
+    if !checking {
+        let sums = transfer(&call, &params, first, &dest).await?;
+        if params.validate_checksum && sums.sha1 != remote {
+            let failure = Failure::new(format!("{} changed while it was fetched: its checksum does not match", params.src.0));
+            return Err(failure.with("checksum", sums.sha1).with("remote_checksum", remote).with("file", params.src.0).into());
+        }
+        outcome = outcome.with("md5sum", sums.md5);
+    }
+    Ok(outcome
+        .with("dest", dest.display().to_string())
+        .with("checksum", remote.as_str())
+        .with("remote_checksum", remote)
+        .with("remote_md5sum", Value::Null)
+        .into())
+}
+
+impl Piece {
+    fn text(&self, name: &str) -> String {
+        self.data.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+}
+
+async fn piece(call: &ActionCall<'_>, params: &Fetch, offset: u64) -> Result<Piece, Trouble> {
     let mut query = Map::new();
     query.insert("src".to_owned(), params.src.0.as_str().into());
-    let slurped = match call.module("slurp", query).await {
-        Ok(slurped) => slurped,
-        Err(Trouble::Failed(failure, _)) if !params.fail_on_missing && failure.msg.contains("not found") => {
-            return Ok(Outcome::default().with("msg", failure.msg + ", ignored").into());
-        }
-        Err(trouble) => return Err(trouble),
-    };
-    let text = slurped.data.get("content").and_then(Value::as_str).unwrap_or_default();
-    let bytes =
-        base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| Failure::new(format!("the host sent nonsense: {error}")))?;
-    let dest = destination(&call, &params);
-    let checksum = sha1_hex(&bytes);
-    let old = std::fs::read(&dest).ok();
-    let changed = old.as_deref() != Some(bytes.as_slice());
-    if changed && !call.item.task.shared.settings.check {
-        write(&dest, &bytes).map_err(|error| Failure::new(format!("cannot write {}: {error}", dest.display())))?;
-    }
-    let outcome = Outcome { changed, ..Outcome::default() }
-        .with("dest", dest.display().to_string())
-        .with("checksum", checksum.as_str())
-        .with("md5sum", Value::Null)
-        .with("remote_checksum", checksum)
-        .with("remote_md5sum", Value::Null)
-        .with("file", params.src.0);
-    Ok(outcome.into())
+    query.insert("offset".to_owned(), offset.into());
+    query.insert("checksum".to_owned(), (offset == 0).into());
+    let mut data = call.module("read", query).await?.data;
+    let text = data.shift_remove("content").unwrap_or_default().to_text();
+    let text = if text == "None" { String::new() } else { text };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+    let bytes = bytes.map_err(|error| Failure::new(format!("the host sent nonsense: {error}")))?;
+    Ok(Piece { data, bytes })
 }
 
-fn destination(call: &ActionCall<'_>, params: &Fetch) -> PathBuf {
-    let task = call.item.task;
-    let dest = Path::new(&params.dest);
-    let base = if dest.is_absolute() { dest.to_owned() } else { task.play.plan.dir.join(dest) };
-    if !params.flat {
-        return base.join(&task.host).join(params.src.0.trim_start_matches('/'));
-    }
-    if params.dest.ends_with('/') { base.join(Path::new(&params.src.0).file_name().unwrap_or_default()) } else { base }
-}
-
-fn write(dest: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Gets the rest and puts the file in its place once it is whole.
+async fn transfer(call: &ActionCall<'_>, params: &Fetch, first: Piece, dest: &Path) -> Result<Sums, Trouble> {
+    let unwritten = |error: io::Error| Failure::new(format!("cannot write {}: {error}", dest.display()));
     let folder = dest.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, bytes)?;
-    file.persist(dest).map_err(|error| error.error)?;
-    Ok(())
+    fs::create_dir_all(folder).map_err(unwritten)?;
+    let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder).map_err(unwritten)?;
+    let mut hashers = Hashers::default();
+    let (mut bytes, mut offset) = (first.bytes, 0);
+    while !bytes.is_empty() {
+        file.write_all(&bytes).map_err(unwritten)?;
+        hashers.update(&bytes);
+        offset += bytes.len() as u64;
+        bytes = piece(call, params, offset).await?.bytes;
+    }
+    file.persist(dest).map_err(|error| unwritten(error.error))?;
+    Ok(hashers.finish())
 }
 
-fn sha1_hex(bytes: &[u8]) -> String {
-    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// What any new file gets; the system takes the umask off.
+fn permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+fn destination(call: &ActionCall<'_>, params: &Fetch, source: &str) -> Result<PathBuf, Trouble> {
+    let task = call.item.task;
+    let dest = match (params.dest.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(&params.dest),
+    };
+    // Joining an absolute path gives that path.
+    let base = tidy(&task.play.plan.dir.join(dest));
+    if !params.flat {
+        // Tidied first: no `..` in a host's path may lead out of the host's directory.
+        let inside = tidy(&Path::new("/").join(source));
+        return Ok(base.join(&task.host).join(inside.strip_prefix("/").unwrap_or(&inside)));
+    }
+    if params.dest.ends_with('/') {
+        return Ok(base.join(Path::new(source).file_name().unwrap_or_default()));
+    }
+    if base.is_dir() {
+        let msg = "dest is an existing directory, use a trailing slash if you want to fetch src into that directory";
+        return Err(Failure::new(msg).with("dest", base.display().to_string()).into());
+    }
+    Ok(base)
+}
+
+/// The checksums of a file.
+struct Sums {
+    sha1: String,
+    md5: String,
+}
+
+impl Sums {
+    /// `None` when there is no file.
+    fn of_file(path: &Path) -> io::Result<Option<Self>> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut hashers = Hashers::default();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = file.read(&mut buffer)?;
+            match buffer.get(..read) {
+                Some(bytes) if read > 0 => hashers.update(bytes),
+                _ => return Ok(Some(hashers.finish())),
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Hashers {
+    sha1: Sha1,
+    md5: Md5,
+}
+
+impl Hashers {
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha1.update(bytes);
+        self.md5.update(bytes);
+    }
+
+    fn finish(self) -> Sums {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Sums { sha1: hex(&self.sha1.finalize()), md5: hex(&self.md5.finalize()) }
+    }
 }

@@ -95,6 +95,7 @@ mod include_vars;
 mod meta;
 mod pause;
 mod raw;
+mod script;
 mod set_fact;
 mod set_stats;
 mod validate_argument_spec;
@@ -114,6 +115,7 @@ actions! {
     meta::Meta as "meta";
     pause::Pause as "pause";
     raw::Raw as "raw";
+    script::Script as "script";
     set_fact::SetFact as "set_fact", open;
     set_stats::SetStats as "set_stats";
     validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";

@@ -6,6 +6,7 @@
 
 use super::prelude::*;
 use crate::run::call::ModuleCall;
+use crate::ssh::Completed;
 
 pub(super) const REVERSIBLE: Reversible = Reversible::Impossible;
 
@@ -33,6 +34,14 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         None => format!("{environment}{}", params.cmd),
     };
     let done = session.exec(&command, &[], privilege.as_ref()).await.map_err(|error| Trouble::Unreachable(error.to_string()))?;
+    judged(&done).map_err(Trouble::from)
+}
+
+/// The result of a command that ran without an agent.
+///
+/// # Errors
+/// When its status is not 0.
+pub(super) fn judged(done: &Completed) -> Result<Answer, Failure> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&done.stdout), text(&done.stderr));
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -43,11 +52,12 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     data.insert("stdout".to_owned(), stdout.into());
     data.insert("stderr".to_owned(), stderr.into());
     if done.status != 0 {
-        return Err(Failure { msg: "non-zero return code".to_owned(), data, changed: true, ..Failure::default() }.into());
+        return Err(Failure { msg: "non-zero return code".to_owned(), data, changed: true, ..Failure::default() });
     }
     Ok(Outcome { changed: true, data, ..Outcome::default() }.into())
 }
 
-fn quote(text: &str) -> String {
+/// A text as one word of a shell.
+pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -25,6 +25,9 @@ pub mod model;
 pub mod template;
 
 #[cfg(feature = "controller")]
+pub mod bridge;
+
+#[cfg(feature = "controller")]
 pub mod plan;
 
 #[cfg(feature = "controller")]

@@ -7,6 +7,7 @@
 )]
 
 mod bad;
+mod bridge;
 mod inventory;
 mod modules;
 mod output;

@@ -19,10 +19,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &["wire"]),
     ("model", &["text", "module"]),
     ("template", &["text", "wire"]),
-    ("plan", &["model", "template", "text", "module", "wire"]),
+    ("bridge", &[]),
+    ("plan", &["bridge", "model", "template", "text", "module", "wire"]),
     ("event", &["text", "wire"]),
     ("ssh", &["wire"]),
-    ("run", &["plan", "model", "template", "ssh", "event", "module", "text", "wire"]),
+    ("run", &["bridge", "plan", "model", "template", "ssh", "event", "module", "text", "wire"]),
     ("deploy", &["run", "event", "ssh", "text", "wire"]),
     ("report", &["event", "text", "wire"]),
     // Hosts for tests and demonstrations.

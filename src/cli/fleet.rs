@@ -57,7 +57,7 @@ impl Hosts {
             ..prepared.settings(connection, privilege)?
         };
         let diags = std::mem::take(&mut prepared.diags);
-        let again = prepared.again();
+        let mut again = prepared.again();
         let compiler = again.compiler(Arc::default(), extra, Mistakes::BeforeRun);
         let inputs = again.inputs(hosts, compiler, &inventory, CancellationToken::new(), hard.clone());
         let folder = how.playbook.parent().unwrap_or(Path::new("")).to_owned();

@@ -143,6 +143,7 @@ pub(super) fn look_of(verbosity: u8, config: &Settings) -> Look {
         show_task_path_on_failure: config.show_task_path_on_failure,
         check_mode_markers: config.check_mode_markers,
         show_custom_stats: config.show_custom_stats,
+        tells_bridge: true,
         result_format: if yaml { ResultFormat::Yaml } else { ResultFormat::Json },
         pretty: config.callback_format_pretty,
     }

@@ -12,7 +12,7 @@ use super::prepare::Prepared;
 use super::{Outcome, Stopped, output};
 use crate::event::{Event, EventKind, Exit, Finding};
 use crate::plan::{Mistakes, Selection};
-use crate::report::Outputs;
+use crate::report::{Look, Outputs};
 use crate::run::{self, AfterFatalRescue};
 use crate::text::{Diagnostics, Severity, Sources};
 
@@ -73,8 +73,8 @@ pub(super) struct PlayOptions {
     /// Not supported: there is no interactive stepping
     #[arg(long, hide = true)]
     pub(super) step: bool,
-    /// Taken and ignored: there are no Python modules to look for
-    #[arg(short = 'M', long, value_name = "FOLDERS", hide = true)]
+    /// Folders of modules that are not rappel's own, between colons
+    #[arg(short = 'M', long, value_name = "FOLDERS")]
     pub(super) module_path: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         return Err(Stopped::usage("`--step` is not supported; use `--start-at-task` and `--limit`"));
     }
     let mut prepared = Prepared::new(&options.variables)?;
-    let look = output::look_of(options.output.verbose, &prepared.config);
+    let look = Look { tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
@@ -99,6 +99,9 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     } else {
         Selection { only: tags(&options.tags, &prepared.config.run_tags), skip: tags(&options.skip_tags, &prepared.config.skip_tags) }
     });
+    if let Some(folders) = &options.module_path {
+        prepared.config.library.splice(0..0, std::env::split_paths(folders));
+    }
     let compiler = prepared.compiler(selection.clone(), extra.clone(), if ansible { Mistakes::AtTask } else { Mistakes::BeforeRun });
     for path in &options.playbooks {
         if !path.is_file() {

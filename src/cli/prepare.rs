@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
 use super::settings::{Process, Settings};
 use super::{Stopped, caused, scripts, vault};
+use crate::bridge::{Library, Places};
 use crate::model::inventory::{self, NoPlugins, Reading};
 use crate::model::{Inventory, Loader};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
@@ -117,7 +118,17 @@ impl Prepared {
     }
 
     /// The compiler of playbooks.
-    pub(super) fn compiler(&self, selection: Arc<Selection>, extra: Arc<Vars>, mistakes: Mistakes) -> Compiler {
+    pub(super) fn compiler(&mut self, selection: Arc<Selection>, extra: Arc<Vars>, mistakes: Mistakes) -> Compiler {
+        let places = self.places();
+        if let Some((file, _)) = places.rejected.as_ref().filter(|(_, names)| names.iter().any(|name| name == "stat")) {
+            // Ansible's words, which people look for.
+            let message = format!(
+                "The stat module was specified in the module reject list file, {}, but Ansible will not function without the stat module.  \
+                 Please remove stat from the reject list.",
+                file.display()
+            );
+            self.diags.push(Diagnostic::error("rejected-stat", message));
+        }
         let mut collection_paths = self.config.collections_path.clone();
         collection_paths.insert(0, self.folder.clone());
         Compiler {
@@ -129,7 +140,32 @@ impl Prepared {
             roles_path: Arc::new(self.config.roles_path.clone()),
             collection_paths: Arc::new(collection_paths),
             mistakes,
+            library: Arc::new(Library::new(places)),
         }
+    }
+
+    /// Where modules may be that are not rappel's own.
+    fn places(&self) -> Places {
+        let paths = |variable: &str| std::env::var_os(variable).iter().flat_map(std::env::split_paths).collect();
+        Places {
+            modules: self.config.library.clone(),
+            module_utils: self.config.module_utils.clone(),
+            collections: self.config.collections_path.clone(),
+            python: paths("PYTHONPATH"),
+            programs: paths("PATH"),
+            home: std::env::home_dir(),
+            rejected: self.rejected(),
+        }
+    }
+
+    /// The modules that `plugin_filters_cfg` forbids.
+    fn rejected(&self) -> Option<(PathBuf, Vec<String>)> {
+        let file = self.config.plugin_filters.clone().unwrap_or_else(|| PathBuf::from("/etc/ansible/plugin_filters.yml"));
+        let id = self.sources.read(&file).ok()?;
+        let node = yaml::parse_one(&self.sources, id, &mut Diagnostics::default())?;
+        let list = node.get("module_rejectlist").or_else(|| node.get("module_blacklist"))?;
+        let NodeKind::Seq(items) = &list.kind else { return None };
+        Some((file, items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()))
     }
 
     /// Settings of a run.
@@ -154,6 +190,8 @@ impl Prepared {
             roles_path: config.roles_path.clone(),
             config_file: config.file.clone(),
             task_timeout: config.task_timeout,
+            python_open_files: config.python_open_files,
+            python_interpreter: set(&config.python_interpreter),
             connection: run::ConnectionDefaults {
                 connection: connection.connection.clone().or_else(|| set(&config.transport)),
                 user: connection.user.clone().or_else(|| config.remote_user.clone()),

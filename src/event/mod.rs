@@ -238,6 +238,9 @@ pub struct TaskInfo {
     pub section: Option<String>,
     /// Its name and parameters stay secret.
     pub no_log: bool,
+    /// Its module is not rappel's own: it is packed and run on the host with Python or whatever else it needs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bridge: bool,
 }
 
 impl TaskInfo {

@@ -19,6 +19,7 @@ pub mod owner;
 mod participant;
 mod process;
 mod program;
+mod scratch;
 mod tree;
 mod undo;
 pub mod words;
@@ -70,6 +71,8 @@ pub struct Machine {
     warnings: Vec<String>,
     /// Files for programs to read; gone when this is.
     spooled: Vec<write::Temporary>,
+    /// The folder of this call; gone when this is.
+    scratch: Option<scratch::Scratch>,
 }
 
 impl fmt::Debug for Machine {

@@ -7,6 +7,7 @@ mod attributes;
 mod dpkg;
 mod edit;
 mod facts;
+mod foreign_result;
 pub(crate) mod glob;
 mod invocation;
 mod params;
@@ -147,6 +148,7 @@ modules! {
     cron::Cron as "cron",
     file::File as "file",
     find::Find as "find",
+    foreign::Foreign as "foreign",
     get_url::GetUrl as "get_url",
     ini_file::IniFile as "ini_file",
     known_hosts::KnownHosts as "known_hosts",

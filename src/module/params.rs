@@ -75,6 +75,9 @@ pub enum Rule {
 }
 
 impl Spec {
+    /// Of a module about which nothing is known: it takes what it is given.
+    pub const OPEN: Self = Self { params: &[], free_form: Some("_raw_params"), rules: &[] };
+
     /// The parameter called `name`, or with that alias.
     pub fn find(&self, name: &str) -> Option<&'static Param> {
         self.params.iter().find(|param| param.name == name || param.aliases.contains(&name))

@@ -18,7 +18,8 @@ impl Module for Ping {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         if self.data == "crash" {
-            return Err(Failure::new("boom"));
+            // As the Python module ends, whose exception playbooks look for.
+            return Err(Failure::new("boom").with("module_stdout", "").with("module_stderr", "Exception: boom\n").with("rc", 1));
         }
         Ok(machine.outcome().with("ping", self.data))
     }

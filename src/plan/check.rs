@@ -9,7 +9,7 @@ use crate::wire::{Map, Value};
 /// The parameters of `action` under their canonical names; what is wrong with them goes to `diags`, or waits for the task.
 pub(super) fn params<'a>(
     action: &'a Action,
-    work: Work,
+    work: &Work,
     mistakes: Mistakes,
     diags: &mut Diagnostics,
 ) -> Vec<(Spanned<String>, &'a Node)> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::context::{Condition, OWN};
 use super::scope::StaticScope;
 use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
+use crate::bridge::Library;
 use crate::model::{self, Keyword, Keywords, Level, Loader};
-use crate::module;
 use crate::template::{Expr, Scope, Templar};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
 
 /// Turns what the user wrote into steps.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Compiler {
     pub collection_paths: Arc<Vec<PathBuf>>,
     /// When a task's own mistakes are told.
     pub mistakes: Mistakes,
+    /// Where modules are looked for that are not rappel's own.
+    pub library: Arc<Library>,
 }
 
 /// What surrounds a list of tasks.
@@ -199,8 +201,8 @@ impl Compiler {
     /// Compiles one task that is not an import; `None` when the selection leaves it out or it is wrong.
     pub(super) fn step(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Step> {
         let context = Arc::new(self.descend(&place.context, &task.keywords, diags));
-        let work = self.work(&task.action.module, &context, diags)?;
-        let (params, whole) = self.params(task, work, diags);
+        let work = self.work(&task.action.module, &context, &place.play.dir, diags)?;
+        let (params, whole) = self.params(task, &work, diags);
         let looped = self.looped(task, diags);
         if !self.selection.takes(&context.tags) {
             return None;
@@ -221,35 +223,7 @@ impl Compiler {
         })
     }
 
-    fn work(&self, name: &Spanned<String>, context: &Context, diags: &mut Diagnostics) -> Option<Work> {
-        if name.value.contains("{{") {
-            return Some(Work::Named);
-        }
-        let found = self.work_named(&name.value, context);
-        if found.is_none() {
-            let known = self.actions.iter().map(|action| action.name).chain(module::MODULES.iter().map(|entry| entry.name));
-            let mut diagnostic = Diagnostic::error("unknown-module", format!("module `{}` is not supported", name.value)).at(name.span, "");
-            if let Some(close) = did_you_mean(short_name(&name.value), known) {
-                diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
-            }
-            diags.push(diagnostic);
-        }
-        found
-    }
-
-    /// What the module `name` does.
-    pub fn work_named(&self, name: &str, context: &Context) -> Option<Work> {
-        self.find_work(name)
-            .or_else(|| context.collections.iter().find_map(|collection| self.find_work(&format!("{collection}.{name}"))))
-    }
-
-    fn find_work(&self, name: &str) -> Option<Work> {
-        let short = short_name(name);
-        let action = self.actions.iter().find(|action| action.name == short || action.aliases.contains(&short));
-        action.map(Work::Action).or_else(|| module::find(name).map(Work::Module))
-    }
-
-    fn params(&self, task: &model::Task, work: Work, diags: &mut Diagnostics) -> (Vec<(Spanned<String>, Expr)>, Option<Expr>) {
+    fn params(&self, task: &model::Task, work: &Work, diags: &mut Diagnostics) -> (Vec<(Spanned<String>, Expr)>, Option<Expr>) {
         let args = &task.action.args;
         let written = super::check::params(&task.action, work, self.mistakes, diags);
         let params = written.into_iter().map(|(name, node)| (name, self.templar.compile(node, diags))).collect();

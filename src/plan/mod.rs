@@ -12,12 +12,14 @@ mod play;
 mod roles;
 pub mod scope;
 mod select;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::bridge::Foreign;
 use crate::model::{Keyword, Prompt};
 use crate::module;
 use crate::template::Expr;
@@ -180,7 +182,7 @@ pub enum Mistakes {
 }
 
 /// What a task does.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Work {
     /// A module of the agent.
     Module(&'static module::Entry),
@@ -188,21 +190,24 @@ pub enum Work {
     Action(&'static ActionSpec),
     /// The module's name is a template: [`Compiler::work_named`] tells when it is known.
     Named,
+    /// A module of the project, of a collection or of ansible-core, over the bridge.
+    Foreign(Arc<Foreign>),
 }
 
 impl Work {
     /// The module's canonical short name.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Module(entry) => entry.name,
             Self::Action(spec) => spec.name,
+            Self::Foreign(foreign) => &foreign.name,
             Self::Named => "",
         }
     }
 
     /// Whether it takes parameters of any name.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Action(ActionSpec { open: true, .. }))
+        matches!(self, Self::Foreign(_) | Self::Action(ActionSpec { open: true, .. }))
     }
 
     /// The declaration of its parameters.
@@ -210,6 +215,7 @@ impl Work {
         match self {
             Self::Module(entry) => entry.spec,
             Self::Action(action) => action.spec,
+            Self::Foreign(_) => module::Spec::OPEN,
             Self::Named => module::Spec { params: &[], free_form: None, rules: &[] },
         }
     }

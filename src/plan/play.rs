@@ -174,7 +174,7 @@ impl Compiler {
 impl Step {
     /// Whether this is `meta: flush_handlers`, or whatever else `meta` is asked for.
     pub fn meta(&self) -> Option<&str> {
-        match self.work {
+        match &self.work {
             Work::Action(action) if action.name == "meta" => self.param("action").and_then(|expr| expr.literal()?.as_str()),
             _ => None,
         }

@@ -154,6 +154,7 @@ impl Compiler {
         collected: &mut Collected,
         diags: &mut Diagnostics,
     ) -> (Block, Option<Arc<Role>>) {
+        self.library.met(&loaded.path);
         let mut vars = request.vars;
         vars.extend(self.named(&loaded.vars, diags));
         let parents = place.context.role.iter().flat_map(|parent| parent.parents.iter().chain(std::iter::once(parent)).cloned()).collect();

@@ -163,6 +163,7 @@ impl Batch {
                 self.shared.settings.check
             },
             section: step.section.map(str::to_owned),
+            bridge: matches!(step.work, crate::plan::Work::Foreign(_)),
             no_log: step.keyword(Keyword::NoLog).is_some(),
         }
     }

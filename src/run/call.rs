@@ -27,14 +27,19 @@ impl ModuleCall<'_> {
     /// Calls the module `name` of the agent.
     pub(super) async fn run(self, name: &str) -> Result<Outcome, Trouble> {
         let mut blobs = Blobs::default();
-        let mut call = self.call(name, &mut blobs)?;
+        let call = self.call(name, &mut blobs)?;
+        self.dispatch(call, &blobs).await
+    }
+
+    /// Sends `call` where it belongs.
+    pub(super) async fn dispatch(self, mut call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
         let (endpoint, privilege) = self.wiring()?;
         let link = self.link(&endpoint, privilege.as_ref()).await?;
         if let Some(transaction) = self.item.task.play.transaction().filter(|_| !call.check) {
             let host = self.delegate.as_deref().unwrap_or(&self.item.task.host);
             call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link).await?;
         }
-        self.send(&link, &endpoint, call, &blobs).await
+        self.send(&link, &endpoint, call, blobs).await
     }
 
     async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
@@ -88,11 +93,8 @@ impl ModuleCall<'_> {
     pub(super) fn wiring(&self) -> Result<(Endpoint, Option<Privilege>), Diagnostic> {
         let task = self.item.task;
         let shared = &task.shared;
-        let (host, layers) = match &self.delegate {
-            None => (task.host.as_str(), self.item.layers.clone()),
-            Some(delegate) => (delegate.as_str(), shared.layers(&task.play, delegate, &task.step.context)),
-        };
-        let scope: Arc<dyn Scope> = Arc::new(layers);
+        let host = self.delegate.as_deref().unwrap_or(&task.host);
+        let scope = self.target_scope();
         let wiring = Wiring { templar: &shared.templar, scope: &scope, context: &task.step.context, defaults: &shared.settings.connection };
         let mut endpoint = wiring.endpoint(host)?;
         if shared.is_implicit(host) && scope.get("ansible_connection").is_none() {
@@ -105,8 +107,16 @@ impl ModuleCall<'_> {
         Ok((endpoint, privilege))
     }
 
-    fn call(&self, name: &str, blobs: &mut Blobs) -> Result<Call, Trouble> {
+    /// The variables of the host that the call goes to.
+    pub(super) fn target_scope(&self) -> Arc<dyn Scope> {
         let task = self.item.task;
+        match &self.delegate {
+            None => Arc::new(self.item.layers.clone()),
+            Some(delegate) => Arc::new(task.shared.layers(&task.play, delegate, &task.step.context)),
+        }
+    }
+
+    fn call(&self, name: &str, blobs: &mut Blobs) -> Result<Call, Trouble> {
         let entry = module::find(name).ok_or_else(|| Failure::new(format!("module `{name}` is not supported")))?;
         let mut params = self.params.clone();
         let mut attached = Vec::new();
@@ -122,15 +132,18 @@ impl ModuleCall<'_> {
             };
             attached.extend(blob.map(|blob| (param.name.to_owned(), blob)));
         }
+        Ok(Call { module: entry.name.to_owned(), params, blobs: attached, ..self.around()? })
+    }
+
+    /// What a call has whatever it calls: mode, environment, limits.
+    pub(super) fn around(&self) -> Result<Call, Diagnostic> {
+        let task = self.item.task;
         let number = |keyword: Keyword| -> Result<Option<u32>, Diagnostic> {
             let Some(expr) = task.step.keyword(keyword) else { return Ok(None) };
             Ok(to_wire(&task.shared.templar.evaluate(expr, &self.item.scope)?).to_text().trim().parse().ok())
         };
         let timeout = number(Keyword::Timeout)?.or(Some(task.shared.settings.task_timeout)).filter(|seconds| *seconds > 0);
         Ok(Call {
-            module: entry.name.to_owned(),
-            params,
-            blobs: attached,
             check: self.checking(),
             diff: self.diffing(),
             environment: self.environment()?,
@@ -150,7 +163,7 @@ impl ModuleCall<'_> {
         }
     }
 
-    fn diffing(&self) -> bool {
+    pub(super) fn diffing(&self) -> bool {
         let task = self.item.task;
         match task.step.keyword(Keyword::Diff) {
             Some(_) => task.flag_in(Keyword::Diff, &self.item.scope),

@@ -11,7 +11,7 @@ use crate::model::Keyword;
 use crate::plan::scope::{Layered, Locals};
 use crate::plan::{self, Work};
 use crate::template::{Scope, from_wire, is_omit, to_wire};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Spanned};
 use crate::wire::{self, Diff, Failure, Map, Outcome};
 
 /// One item of one task on one host.
@@ -218,12 +218,16 @@ impl Item<'_> {
         let delegate = self.delegate()?;
         answered.delegate.clone_from(&delegate);
         let (name, work) = self.work()?;
-        let params = self.params(&name, work)?;
+        let params = self.params(&name, &work)?;
         plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(Failure::new)?;
-        match work {
+        match &work {
             Work::Module(_) | Work::Named => {
                 let call = super::call::ModuleCall { item: self, params, delegate };
                 call.run(work.name()).await
+            }
+            Work::Foreign(foreign) => {
+                let call = super::call::ModuleCall { item: self, params, delegate };
+                call.bridged(foreign).await
             }
             Work::Action(spec) => {
                 let call = ActionCall { item: self, params, delegate };
@@ -254,18 +258,23 @@ impl Item<'_> {
     /// The module's name as written or templated, and what it does.
     fn work(&self) -> Result<(String, Work), Trouble> {
         let step = &self.task.step;
-        let Work::Named = step.work else { return Ok((step.module.value.clone(), step.work)) };
+        let Work::Named = step.work else { return Ok((step.module.value.clone(), step.work.clone())) };
         let shared = &self.task.shared;
         let text = Node::new(NodeKind::Str(step.module.value.clone()), step.module.span);
         let name = shared.templar.render(&shared.templar.compile(&text, &mut Diagnostics::default()), &self.scope)?;
-        let work = shared.compiler.work_named(name.trim(), &step.context).ok_or_else(|| {
-            Diagnostic::error("unknown-module", format!("couldn't resolve module/action '{name}'")).at(step.module.span, "came out of this")
+        let wanted = Spanned::new(name.trim().to_owned(), step.module.span);
+        let mut diags = Diagnostics::default();
+        let work = shared.compiler.work_named(&wanted, &step.context, &self.task.play.scope.dir, &mut diags).ok_or_else(|| {
+            let refused = diags.into_vec().into_iter().find(|diagnostic| diagnostic.code != "unknown-module");
+            refused.unwrap_or_else(|| {
+                Diagnostic::error("unknown-module", format!("couldn't resolve module/action '{name}'")).at(step.module.span, "came out of this")
+            })
         })?;
         Ok((name, work))
     }
 
     /// The task's parameters, templated, under their canonical names, with `module_defaults` under them.
-    fn params(&self, module: &str, work: Work) -> Result<Map, Diagnostic> {
+    fn params(&self, module: &str, work: &Work) -> Result<Map, Diagnostic> {
         let step = &self.task.step;
         let templar = &self.task.shared.templar;
         let spec = work.spec();
@@ -296,7 +305,7 @@ impl Item<'_> {
         Ok(params)
     }
 
-    fn defaults(&self, name: &str, work: Work) -> Result<Map, Diagnostic> {
+    fn defaults(&self, name: &str, work: &Work) -> Result<Map, Diagnostic> {
         let step = &self.task.step;
         let mut params = Map::new();
         for defaults in &step.context.module_defaults {

@@ -3,6 +3,7 @@
 pub mod action;
 mod argument_spec;
 mod batch;
+mod bridge;
 mod call;
 mod cursor;
 mod emit;

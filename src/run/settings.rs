@@ -56,6 +56,10 @@ pub struct Settings {
     pub merge_hashes: bool,
     /// `error_on_undefined_vars` and its like need no switch: undefined is always an error.
     pub any_errors_fatal: bool,
+    /// `interpreter_python`: the Python on hosts for modules over the bridge, where no variable says it.
+    pub python_interpreter: Option<String>,
+    /// How many files such a module of Python may have open; 0 leaves that alone.
+    pub python_open_files: u32,
     /// `roles_path`.
     pub roles_path: Vec<PathBuf>,
     /// The configuration file in force, for `ansible_config_file`.
@@ -141,6 +145,8 @@ impl Default for Settings {
             gathering: Gathering::default(),
             merge_hashes: false,
             any_errors_fatal: false,
+            python_interpreter: None,
+            python_open_files: 0,
             roles_path: Vec::new(),
             config_file: None,
             inventory_sources: Vec::new(),

@@ -14,6 +14,7 @@ mod crash;
 mod edit;
 mod file;
 mod find;
+mod foreign;
 mod job;
 mod lists;
 mod transaction;

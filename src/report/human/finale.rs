@@ -22,6 +22,8 @@ pub(super) struct Finale {
     checks: Vec<Check>,
     /// What failed for good, and the hosts it failed on.
     failures: Vec<(Finding, Vec<String>)>,
+    /// Modules that ran over the bridge, with how many tasks they were.
+    bridged: IndexMap<String, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,7 @@ impl Finale {
         match &event.kind {
             EventKind::RunStarted { check, .. } => self.check = *check,
             EventKind::PlayStarted { .. } => self.played = true,
+            EventKind::TaskStarted(task) if task.bridge => *self.bridged.entry(task.module.clone()).or_default() += 1,
             EventKind::Stats { host: None, data } => self.stats.extend(data.clone()),
             EventKind::Stats { host: Some(host), data } => self.host_stats.entry(host.clone()).or_default().extend(data.clone()),
             EventKind::HostVerdict { id, host, verdict, undo } => {
@@ -83,6 +86,7 @@ impl Finale {
         for (id, transaction) in &self.transactions {
             transaction.show(id, look, to)?;
         }
+        self.bridge(look, to)?;
         self.health(look, to)?;
         self.failures.iter().try_for_each(|(finding, hosts)| {
             let picture = snippet::draw(finding, look.paint.0);
@@ -103,6 +107,16 @@ impl Finale {
             writeln!(to.out, "\n\tRUN: {}", flat(&self.stats))?;
         }
         writeln!(to.out)
+    }
+
+    /// Ansible's own output has no such line.
+    fn bridge(&self, look: &Look, to: &mut Streams<'_>) -> io::Result<()> {
+        let tasks: usize = self.bridged.values().sum();
+        if tasks == 0 || !look.tells_bridge {
+            return Ok(());
+        }
+        let names = self.bridged.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        writeln!(to.out, "{tasks} {} ran over the bridge: {names}", if tasks == 1 { "task" } else { "tasks" })
     }
 
     fn health(&self, look: &Look, to: &mut Streams<'_>) -> io::Result<()> {

@@ -37,6 +37,8 @@ pub struct Look {
     pub check_mode_markers: bool,
     /// Show what `set_stats` collected.
     pub show_custom_stats: bool,
+    /// Say at the end which modules ran over the bridge.
+    pub tells_bridge: bool,
     /// The form of results.
     pub result_format: ResultFormat,
     /// Results are laid out for reading; `None` leaves it to the form.
@@ -65,6 +67,7 @@ impl Default for Look {
             show_task_path_on_failure: false,
             check_mode_markers: false,
             show_custom_stats: false,
+            tells_bridge: false,
             result_format: ResultFormat::Json,
             pretty: None,
         }

@@ -74,7 +74,6 @@ const PENDING: &[(&str, &str)] = &[
     ("src/module/setup.rs", "no case in tests/modules"),
     ("src/module/shell.rs", "no case in tests/modules"),
     ("src/module/systemd_service.rs", "no case in tests/modules"),
-    ("src/template/filter/query/parse.rs", "can panic outside tests"),
     ("src/run/tree.rs", "`run` may not import `machine`"),
 ];
 

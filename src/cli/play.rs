@@ -14,6 +14,7 @@ use crate::event::{Event, EventKind, Exit, Finding};
 use crate::plan::{Mistakes, Selection};
 use crate::report::{Look, Outputs};
 use crate::run::{self, AfterFatalRescue};
+use crate::template::Manner;
 use crate::text::{Diagnostics, Severity, Sources};
 
 /// How many events may wait for slow reporters before the run waits too.
@@ -89,6 +90,9 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         return Err(Stopped::usage("`--step` is not supported; use `--start-at-task` and `--limit`"));
     }
     let mut prepared = Prepared::new(&options.variables)?;
+    if ansible {
+        prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true });
+    }
     let look = Look { tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
@@ -163,7 +167,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_stack_size(crate::run::STACK)
+        .thread_stack_size(run::STACK)
         .build()
         .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
     let (sender, mut receiver) = mpsc::channel(BACKLOG);

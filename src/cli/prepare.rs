@@ -15,7 +15,7 @@ use crate::model::{Inventory, Loader};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
 use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
 use crate::ssh::{Connector, ConnectorOptions, Secret};
-use crate::template::{Templar, from_wire};
+use crate::template::{Manner, Templar, from_wire};
 use crate::text::{Diagnostic, Diagnostics, NodeKind, Sources, Span, Vault, yaml};
 
 /// Everything that is read before a run, whatever runs.
@@ -40,7 +40,8 @@ impl Prepared {
         let vault = Arc::new(vault.map_err(|error| Stopped::error(caused(&error)))?);
         let loader = Arc::new(Loader::new(sources.clone(), vault.clone()));
         let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone()));
-        let templar = Templar::new(sources.clone(), vault.clone(), lookups);
+        let manner = Manner { truthy_conditions: config.allow_broken_conditionals, ..Manner::default() };
+        let templar = Templar::new(sources.clone(), vault.clone(), lookups).with_manner(manner);
         Ok(Self { config, sources, vault, loader, templar, folder, diags })
     }
 

@@ -67,6 +67,7 @@ settings! {
     gathering: String, ["defaults/gathering"], ["ANSIBLE_GATHERING"], Some("implicit"), "whether plays gather facts: `implicit`, `explicit` or `smart`";
     inject_facts_as_vars: bool, ["defaults/inject_facts_as_vars"], ["ANSIBLE_INJECT_FACT_VARS"], Some("true"), "facts are also variables `ansible_*`";
     hash_behaviour: String, ["defaults/hash_behaviour"], ["ANSIBLE_HASH_BEHAVIOUR"], Some("replace"), "whether mappings of the same name are merged: `replace` or `merge`";
+    allow_broken_conditionals: bool, ["defaults/allow_broken_conditionals"], ["ANSIBLE_ALLOW_BROKEN_CONDITIONALS"], Some("false"), "conditions may be other values than booleans, as before Ansible 2.19";
     any_errors_fatal: bool, ["defaults/any_errors_fatal"], ["ANSIBLE_ANY_ERRORS_FATAL"], Some("false"), "a failure on one host stops all";
     force_handlers: bool, ["defaults/force_handlers"], ["ANSIBLE_FORCE_HANDLERS"], Some("false"), "run notified handlers also on hosts that failed";
     error_on_missing_handler: bool, ["defaults/error_on_missing_handler"], ["ANSIBLE_ERROR_ON_MISSING_HANDLER"], Some("true"), "notifying an unknown handler is an error";

@@ -12,7 +12,7 @@ use crate::model::Keyword;
 use crate::module::{self, Kind};
 use crate::plan::scope::Layered;
 use crate::ssh::{Blobs, Endpoint, Link, LinkError, Privilege, Session, Transport};
-use crate::template::{Scope, to_wire};
+use crate::template::{Expr, Scope, to_wire};
 use crate::text::{Diagnostic, Diagnostics};
 use crate::wire::{self, Blob, Call, Failure, Map, Outcome};
 
@@ -157,17 +157,33 @@ impl ModuleCall<'_> {
     /// Whether the task only predicts.
     pub(super) fn checking(&self) -> bool {
         let task = self.item.task;
-        match task.step.keyword(Keyword::CheckMode) {
-            Some(_) => task.flag_in(Keyword::CheckMode, &self.item.scope),
-            None => task.shared.settings.check,
-        }
+        task.asked(Keyword::CheckMode, &self.item.scope).unwrap_or(task.shared.settings.check)
     }
 
     pub(super) fn diffing(&self) -> bool {
         let task = self.item.task;
-        match task.step.keyword(Keyword::Diff) {
-            Some(_) => task.flag_in(Keyword::Diff, &self.item.scope),
-            None => task.shared.settings.diff,
+        task.asked(Keyword::Diff, &self.item.scope).unwrap_or(task.shared.settings.diff)
+    }
+
+    fn templated_environment(&self, expr: &Expr) -> Result<wire::Value, Diagnostic> {
+        let task = self.item.task;
+        let evaluate = |expr: &Expr| task.shared.templar.evaluate(expr, &self.item.scope).map(|value| to_wire(&value));
+        // As in Ansible: what builds on gathered facts cannot hold while they are being gathered.
+        let not_yet = |problem: &Diagnostic| problem.message == "'ansible_env' is undefined" && gathers(task.step.work.name());
+        match (evaluate(expr), expr) {
+            (Err(problem), Expr::Map(entries, _)) if not_yet(&problem) => {
+                let mut map = Map::new();
+                for (name, value) in entries.iter() {
+                    match evaluate(value) {
+                        Ok(value) => drop(map.insert(evaluate(name)?.to_text(), value)),
+                        Err(problem) if not_yet(&problem) => {}
+                        Err(problem) => return Err(problem),
+                    }
+                }
+                Ok(wire::Value::Map(map))
+            }
+            (Err(problem), _) if not_yet(&problem) => Ok(wire::Value::Null),
+            (evaluated, _) => evaluated,
         }
     }
 
@@ -176,13 +192,7 @@ impl ModuleCall<'_> {
         let task = self.item.task;
         let mut all: Vec<(String, String)> = Vec::new();
         for expr in &task.step.context.environment {
-            let value = match task.shared.templar.evaluate(expr, &self.item.scope) {
-                Ok(value) => to_wire(&value),
-                // As in Ansible: what builds on gathered facts cannot hold while they are being gathered.
-                Err(undefined) if undefined.message == "'ansible_env' is undefined" && gathers(task.step.work.name()) => continue,
-                Err(diagnostic) => return Err(diagnostic),
-            };
-            let maps = match value {
+            let maps = match self.templated_environment(expr)? {
                 wire::Value::Map(map) => vec![map],
                 wire::Value::List(items) => items.into_iter().filter_map(|item| item.as_map().cloned()).collect(),
                 wire::Value::Null => Vec::new(),
@@ -245,7 +255,7 @@ impl ModuleCall<'_> {
         find_in(&searched, folder, name).ok_or_else(|| {
             let places = searched.iter().map(|path| format!("{}/{folder}", path.display())).collect::<Vec<_>>().join(", ");
             let failure = Failure::new(format!("Could not find or access '{name}' on the controller; searched in: {places}"));
-            let span = task.step.param("src").map_or(task.step.span, crate::template::Expr::span);
+            let span = task.step.param("src").map_or(task.step.span, Expr::span);
             let diagnostic = Diagnostic::error("file-not-found", format!("cannot find `{name}` on the controller"))
                 .at(span, "")
                 .help(format!("it was looked for in {places}; use `remote_src: true` for a file of the host"));

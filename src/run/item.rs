@@ -125,7 +125,7 @@ impl Item<'_> {
 
     fn truth(&self, expr: &crate::template::Expr) -> Result<bool, Diagnostic> {
         let value = self.task.shared.templar.evaluate(expr, &self.scope)?;
-        Ok(to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
+        Ok(!is_omit(&value) && to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
     }
 
     async fn repeated(&self) -> ItemOutcome {
@@ -461,9 +461,16 @@ impl TaskRun {
     }
 
     pub(super) fn flag_in(&self, keyword: Keyword, scope: &Arc<dyn Scope>) -> bool {
-        let Some(expr) = self.step.keyword(keyword) else { return false };
-        let value = self.shared.templar.evaluate(expr, scope);
-        value.is_ok_and(|value| to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
+        self.asked(keyword, scope).unwrap_or(false)
+    }
+
+    /// The same; `None` where nobody says, or the value is `omit`.
+    pub(super) fn asked(&self, keyword: Keyword, scope: &Arc<dyn Scope>) -> Option<bool> {
+        let value = match self.shared.templar.evaluate(self.step.keyword(keyword)?, scope) {
+            Ok(value) if is_omit(&value) => return None,
+            value => value,
+        };
+        Some(value.is_ok_and(|value| to_wire(&value).to_bool().unwrap_or_else(|| value.is_true())))
     }
 }
 

@@ -58,11 +58,6 @@ impl Shared {
         layers
     }
 
-    /// The same as one scope.
-    pub(super) fn scope(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>) -> Arc<dyn Scope> {
-        Arc::new(self.layers(play, host, context))
-    }
-
     /// `hostvars`: every host's variables, templated in that host's own scope.
     pub(super) fn hostvars(self: &Arc<Self>, play: &Arc<PlayState>) -> Value {
         scope_value(Arc::new(HostVars { shared: self.clone(), play: play.clone() }))

@@ -180,9 +180,11 @@ fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
     }
 }
 
-/// Says which filter failed, unless the error came from inside one already.
+/// Says which filter failed, where the message is one of Python's, which fit everywhere.
 fn prefixed(mut error: Error, what: &str, name: &str) -> Error {
-    if error.code == "template-failed" && error.range.is_none() && error.trail.is_empty() && !error.message.starts_with("the ") {
+    const PYTHON: [&str; 6] = [" object ", "operand", "positional argument", "unexpected keyword", "not supported between", "expected a "];
+    let general = PYTHON.iter().any(|words| error.message.contains(words)) && !error.message.starts_with("the ");
+    if error.code == "template-failed" && error.range.is_none() && error.trail.is_empty() && general {
         error.message = format!("the {what} `{name}` failed: {}", error.message);
     }
     error

@@ -45,7 +45,7 @@ pub(super) fn value(templar: &Templar, node: &Node, diagnostics: &mut Diagnostic
         NodeKind::Float(number) => literal(Value::Float(*number)),
         NodeKind::Str(text) if is_template(text) => {
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(Template::inline(text, place), place, diagnostics)
+            compiled(templar, Template::inline(text, place), place, diagnostics)
         }
         NodeKind::Str(text) => literal(Value::from(text.as_str())),
         NodeKind::Vault(envelope) => {
@@ -90,7 +90,7 @@ fn plain(node: &Node) -> Value {
 }
 
 /// The template, or the finding that it is none.
-fn compiled(template: Result<Template>, place: Place, diagnostics: &mut Diagnostics) -> Expr {
+fn compiled(templar: &Templar, template: Result<Template>, place: Place, diagnostics: &mut Diagnostics) -> Expr {
     match template {
         Ok(template) => Expr::Template(Arc::new(template)),
         Err(mut error) => {
@@ -98,13 +98,15 @@ fn compiled(template: Result<Template>, place: Place, diagnostics: &mut Diagnost
                 error.trail.push((place.span(range), String::new()));
             }
             error.message = format!("syntax error in template: {}", error.message);
-            broken(error.diagnostic(Some(place.span)), diagnostics)
+            broken(templar, error.diagnostic(Some(place.span)), diagnostics)
         }
     }
 }
 
-fn broken(diagnostic: Diagnostic, diagnostics: &mut Diagnostics) -> Expr {
-    diagnostics.push(diagnostic.clone());
+fn broken(templar: &Templar, diagnostic: Diagnostic, diagnostics: &mut Diagnostics) -> Expr {
+    if !templar.manner.late {
+        diagnostics.push(diagnostic.clone());
+    }
     Expr::Broken(Arc::new(diagnostic))
 }
 
@@ -114,7 +116,7 @@ pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagno
         NodeKind::Seq(items) => Expr::All(items.iter().map(|item| condition(templar, item, diagnostics)).collect(), node.span),
         NodeKind::Str(text) if text.trim().is_empty() => {
             let empty = Diagnostic::error("condition-type", "empty conditional expressions are not allowed");
-            broken(empty.at(node.span, ""), diagnostics)
+            broken(templar, empty.at(node.span, ""), diagnostics)
         }
         NodeKind::Str(text) if is_template(text) && is_wrapped(text) => {
             diagnostics.push(
@@ -123,11 +125,11 @@ pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagno
                     .help("write the expression without `{{ }}`"),
             );
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(Template::inline(text, place), place, diagnostics)
+            compiled(templar, Template::inline(text, place), place, diagnostics)
         }
         NodeKind::Str(text) => {
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(Template::bare(text, place), place, diagnostics)
+            compiled(templar, Template::bare(text, place), place, diagnostics)
         }
         _ => value(templar, node, diagnostics),
     }

@@ -149,6 +149,8 @@ pub(super) fn lookup_for_loop(templar: &Templar, name: &str, terms: &Value, scop
     let session = Session::new(templar);
     let terms = match session.force(terms.clone())? {
         Value::List(list) => list.get().to_vec(),
+        // Ansible 2.19 takes the mapping as the only item, which nobody can mean.
+        Value::Map(_) if matches!(name, "list" | "indexed_items") => return Err(Error::failed(format!("with_{name} expects a list"))),
         other => vec![other],
     };
     let template = Arc::new(super::source::Template::nothing());

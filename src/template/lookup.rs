@@ -64,7 +64,7 @@ fn lists(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Vec<Value>>> {
 
 fn nested(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
     if terms.is_empty() {
-        return Err(Error::failed("the lookup `nested` requires at least one element in the nested list"));
+        return Err(Error::failed("with_nested requires at least one element in the nested list"));
     }
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for choices in lists(eval, terms)? {
@@ -74,6 +74,9 @@ fn nested(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
 }
 
 fn together(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
+    if terms.is_empty() {
+        return Err(Error::failed("with_together requires at least one element in each list"));
+    }
     let lists = lists(eval, terms)?;
     let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
     let row = |index: usize| Value::list(lists.iter().map(|list| list.get(index).cloned().unwrap_or_default()));
@@ -85,7 +88,7 @@ fn vars(eval: &Eval<'_>, terms: &[Value], options: &[(Arc<str>, Value)]) -> Resu
     let mut out = Vec::new();
     for term in terms {
         let Some(name) = term.as_str() else {
-            return Err(Error::failed(format!("the lookup `vars` expects the name of a variable, found '{}'", term.type_name())));
+            return Err(Error::failed(format!("Invalid setting identifier: Variable name must be 'str' not '{}'.", term.type_name())));
         };
         match (eval.session.variable(name, eval.scope)?, &default) {
             (Some(Value::Undefined(_)) | None, Some(default)) => out.push(default.clone()),
@@ -100,7 +103,16 @@ fn varnames(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
     let names = eval.scope.names();
     let mut out = Vec::new();
     for term in terms {
-        let pattern = super::filter::regex::compiled(&term.to_text(), false, false)?;
+        let Some(text) = term.as_str() else {
+            let message = format!("Invalid setting identifier, a '{}' is not a string", term.type_name());
+            return Err(Error::failed(message));
+        };
+        let pattern = super::filter::regex::compiled(text, false, false).map_err(|error| {
+            Error::failed(format!(
+                "Unable to use \"{text}\" as a search parameter: {}",
+                error.message.replace("Target of repeat operator is invalid", "nothing to repeat")
+            ))
+        })?;
         out.extend(names.iter().filter(|name| pattern.is_match(name).unwrap_or(false)).map(|name| Value::from(name.as_str())));
     }
     Ok(out)

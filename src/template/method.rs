@@ -6,7 +6,6 @@ use super::arguments::Args;
 use super::error::{Error, Result};
 use super::eval::{Eval, hashable};
 use super::format;
-use super::python;
 use super::text::text_of;
 use super::value::{Entries, Key, List, Map, Value};
 
@@ -437,7 +436,7 @@ fn list(eval: &Eval<'_>, subject: &List, name: &str, args: &mut Args) -> Result<
         "index" => {
             let item = args.required("value")?;
             let found = items.iter().position(|known| *known == item);
-            found.map(Value::from).ok_or_else(|| Error::failed(format!("{} is not in list", python::repr(&item))))
+            found.map(Value::from).ok_or_else(|| Error::failed("list.index(x): x is not in list"))
         }
         _ => Err(Error::failed(format!("'list' object has no attribute '{name}'"))),
     }
@@ -482,7 +481,7 @@ fn map(subject: &Map, name: &str, args: &mut Args) -> Result<Value> {
             match (entries.contains_key(&key), default) {
                 (true, _) => subject.edit(|entries| entries.shift_remove(&key)).ok_or_else(frozen).map(Option::unwrap_or_default),
                 (false, Some(default)) => Ok(default),
-                (false, None) => Err(Error::failed(python::repr(&key.0))),
+                (false, None) => Err(Error::failed("dict.pop(key): key is not in dict")),
             }
         }
         "popitem" => match subject.edit(Entries::pop).ok_or_else(frozen)? {

@@ -62,6 +62,16 @@ pub struct Templar {
     lookups: Arc<dyn Lookups>,
     /// Templates in files that others include, by path.
     files: Arc<Mutex<HashMap<PathBuf, Arc<Template>>>>,
+    manner: Manner,
+}
+
+/// How much is taken as old playbooks write it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// A template that cannot be read is an error where it is used, and not where it is compiled.
+    pub late: bool,
+    /// Conditions may be other values than booleans, as before Ansible 2.19: `when: result.stdout`.
+    pub truthy_conditions: bool,
 }
 
 /// A value of YAML, compiled: a literal, a template, or a container of these.
@@ -182,7 +192,13 @@ impl Default for FileOptions {
 impl Templar {
     /// Compiles texts of `sources`, opens what is sealed with `vault`, and asks `lookups` for what is outside.
     pub fn new(sources: Sources, vault: Arc<Vault>, lookups: Arc<dyn Lookups>) -> Self {
-        Self { sources, vault, lookups, files: Arc::default() }
+        Self { sources, vault, lookups, files: Arc::default(), manner: Manner::default() }
+    }
+
+    /// The same with other manners.
+    #[must_use]
+    pub fn with_manner(self, manner: Manner) -> Self {
+        Self { manner, ..self }
     }
 
     /// Compiles any YAML value. What is wrong is pushed, and found again by evaluating the result.

@@ -13,7 +13,7 @@ pub(super) fn sequence(term: &Value, options: &[(Arc<str>, Value)]) -> Result<Ve
     let number = |name: &str, text: &str| {
         let text = text.trim();
         let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| i128::from_str_radix(hex, 16));
-        parsed.map_err(|_| Error::failed(format!("can't parse {name}={text} as integer")))
+        parsed.map_err(|_| Error::failed(format!("Invalid type for '{name}': expected a whole number, found `{text}`")))
     };
     let words = term.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let given = options.iter().map(|(name, value)| (name.to_string(), value.to_text()));
@@ -24,7 +24,7 @@ pub(super) fn sequence(term: &Value, options: &[(Arc<str>, Value)]) -> Result<Ve
             "count" => count = Some(number("count", &value)?),
             "stride" => stride = number("stride", &value)?,
             "format" => pattern = value,
-            other => return Err(Error::failed(format!("unrecognized arguments to with_sequence: {other}"))),
+            other => return Err(Error::failed(format!("unrecognized arguments to with_sequence: ['{other}']"))),
         }
     }
     if !term.contains('=') && !term.trim().is_empty() {

@@ -266,6 +266,7 @@ impl<'t> Session<'t> {
         let error = match value {
             Value::Bool(flag) => return Ok(flag),
             Value::Undefined(missing) => Error::undefined(&missing),
+            other if self.templar.manner.truthy_conditions => return Ok(other.is_true()),
             other => {
                 let shown = if other.is_true() { "True" } else { "False" };
                 let message = format!(

@@ -99,7 +99,8 @@ fn in_dir(dir: &Path, params: &IncludeVars) -> Result<Vec<PathBuf>, Failure> {
         params.extensions.iter().any(|known| ending == known.trim_start_matches('.'))
     };
     if let Some(odd) = found.iter().find(|path| !known(path)).filter(|_| !params.ignore_unknown_extensions) {
-        return Err(Failure::new(format!("{} does not have a valid extension: {}", odd.display(), params.extensions.join(", "))));
+        let message = format!("{} does not have a valid extension: {}", odd.display(), params.extensions.join(", "));
+        return Err(Failure::new(message.clone()).with("message", message));
     }
     found.retain(known);
     Ok(found)

@@ -33,7 +33,12 @@ fn one(term: &str, mut options: Options, base: &Path) -> Result<String, String> 
         if let Some((name, _)) = named.iter().find(|(name, _)| !OPTIONS.contains(&&**name)) {
             return Err(format!("Unrecognized parameter(s) given to password lookup: {name}"));
         }
-        named.into_iter().for_each(|(name, value)| options.set(name, value));
+        for (name, value) in named {
+            match name.as_str() {
+                "chars" => options.set(name, split(&value)),
+                _ => options.set(name, value),
+            }
+        }
         path.ok_or("the path of the file is missing")?
     } else {
         term.to_owned()
@@ -132,7 +137,7 @@ fn alphabet(chars: Option<&Value>) -> String {
         None | Some(Value::None) => ["ascii_letters", "digits", ".,:-_"].map(str::to_owned).to_vec(),
         Some(value) => match value.as_items() {
             Some(items) => items.iter().map(Value::to_text).collect(),
-            None => split(&value.to_text()),
+            None => value.to_text().split(',').map(str::to_owned).collect(),
         },
     };
     let sets = names.iter().map(|name| match name.as_str() {

@@ -1,7 +1,7 @@
 //! Digests, encodings, identifiers, and what a vault seals.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -63,6 +63,7 @@ fn encoding(args: &mut Args) -> Result<String> {
 
 fn b64encode(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let text = text_of(&value)?;
+    let urlsafe = args.named_flag("urlsafe", false);
     let bytes: Vec<u8> = match encoding(&mut args)?.as_str() {
         "utf-8" | "utf8" | "ascii" => text.into_bytes(),
         "utf-16-le" | "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
@@ -74,11 +75,13 @@ fn b64encode(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
         }
         other => return Err(Error::failed(format!("unknown encoding: {other}"))),
     };
-    Ok(Value::from(STANDARD.encode(bytes)))
+    Ok(Value::from(if urlsafe { URL_SAFE.encode(bytes) } else { STANDARD.encode(bytes) }))
 }
 
 fn b64decode(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let text: String = text_of(&value)?.chars().filter(|c| !c.is_whitespace()).collect();
+    // As Python's `urlsafe_b64decode`, which takes both alphabets.
+    let text = if args.named_flag("urlsafe", false) { text.replace('-', "+").replace('_', "/") } else { text };
     let bytes = STANDARD.decode(text).map_err(|_| Error::failed("expected base64 (incorrect padding or characters)"))?;
     let words = |bytes: &[u8], word: fn([u8; 2]) -> u16| {
         String::from_utf16_lossy(

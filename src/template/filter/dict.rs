@@ -62,7 +62,8 @@ fn combine(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
         return Err(Error::failed("'recursive' and 'list_merge' are the only valid keyword arguments"));
     }
     let mut result: Option<Entries> = None;
-    for other in all {
+    // As in Ansible, `none` is nothing to combine.
+    for other in all.filter(|other| !other.is_none()) {
         let Some(entries) = other.as_entries() else {
             return Err(Error::failed(format!("failed to combine variables, expected dicts but got a '{}'", other.type_name())));
         };
@@ -130,16 +131,27 @@ fn items2dict(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
 
 fn rekey_on_member(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let key = args.required("key")?;
-    let overwrite = args.required_or("duplicates", "error")? == "overwrite";
+    let overwrite = match args.required_or("duplicates", "error")?.as_str() {
+        "error" => false,
+        "overwrite" => true,
+        _ => return Err(Error::failed("duplicates parameter to rekey_on_member has unknown value: expected `error` or `overwrite`")),
+    };
     args.end()?;
-    let items = value.as_entries().map_or_else(|| eval.iterate(&value), |entries| Ok(entries.values().cloned().collect()))?;
+    let items = match &value {
+        Value::Map(map) => map.get().values().cloned().collect(),
+        Value::List(_) | Value::Tuple(_) => eval.iterate(&value)?,
+        _ => return Err(Error::failed("Type is not a valid list, set, or dict")),
+    };
     let mut out = Entries::new();
     for item in items {
-        let Some(member) = item.as_entries().and_then(|entries| entries.get(&Key(key.clone())).cloned()) else {
-            return Err(Error::failed(format!("Key {} was not found", python::repr(&key))));
+        let Some(entries) = item.as_entries() else { return Err(Error::failed("List item is not a valid dict")) };
+        let shown = key.to_text();
+        let Some(member) = entries.get(&Key(key.clone())).cloned() else {
+            return Err(Error::failed(format!("Key '{shown}' was not found")));
         };
-        if out.insert(Key(hashable(member.clone())?), item).is_some() && !overwrite {
-            return Err(Error::failed(format!("Key {} is not unique, cannot correctly turn into dict", python::repr(&member))));
+        // Its value is not told: it may be a secret.
+        if out.insert(Key(hashable(member)?), item).is_some() && !overwrite {
+            return Err(Error::failed(format!("the value of '{shown}' is not unique, cannot correctly turn into dict")));
         }
     }
     Ok(Value::Map(Map::open(out)))

@@ -422,13 +422,15 @@ fn subelements(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
 }
 
 fn subelement_pairs(eval: &Eval<'_>, value: &Value, path: &Value, skip_missing: bool) -> Result<Vec<Value>> {
-    let elements = match value.as_entries() {
-        Some(entries) => entries.values().cloned().collect(),
-        None => eval.iterate(value)?,
+    let elements = match value {
+        Value::Map(map) => map.get().values().cloned().collect(),
+        Value::List(_) | Value::Tuple(_) => eval.iterate(value)?,
+        _ => return Err(Error::failed("obj must be a list of dicts or a nested dict")),
     };
     let parts: Vec<String> = match path {
         Value::Str(path) => path.split('.').map(str::to_owned).collect(),
-        other => other.as_items().unwrap_or_default().iter().map(text_of).collect::<Result<_>>()?,
+        Value::List(_) | Value::Tuple(_) => eval.iterate(path)?.iter().map(text_of).collect::<Result<_>>()?,
+        _ => return Err(Error::failed("subelements must be a list or a string")),
     };
     let mut out = Vec::new();
     for element in elements {
@@ -436,6 +438,7 @@ fn subelement_pairs(eval: &Eval<'_>, value: &Value, path: &Value, skip_missing: 
         for part in &parts {
             found = match found {
                 Some(Value::Map(map)) => map.get().get(part.as_str()).cloned(),
+                Some(Value::None) if skip_missing => None,
                 Some(other) => {
                     return Err(Error::failed(format!("the key '{part}' should point to a dictionary, got '{}'", other.type_name())));
                 }

@@ -207,7 +207,7 @@ fn human_readable(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Valu
         Value::Str(text) => text.trim().parse().ok(),
         other => as_float(other),
     };
-    let Some(size) = size else { return Err(Error::failed("human_readable() can't interpret the input")) };
+    let Some(size) = size else { return Err(Error::failed("human_readable() failed on bad input: expected a number")) };
     let wanted = unit.and_then(|unit| unit.to_uppercase().chars().next());
     let found = SIZES.iter().find(|(letter, limit)| wanted.map_or(size >= *limit as f64, |wanted| wanted == *letter));
     let (letter, limit) = found.copied().unwrap_or(('B', 1));

@@ -61,8 +61,20 @@ fn expanduser(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
         Some(rest) => {
             Ok(Value::from(format!("{}{rest}", environment(eval, "HOME").unwrap_or_else(|| "~".to_owned()).trim_end_matches('/'))))
         }
-        None => Ok(value),
+        None => Ok(path.strip_prefix('~').and_then(|rest| of_user(eval, rest)).map_or(value, Value::from)),
     }
+}
+
+/// `root/x` below the home of that user, if there is one.
+fn of_user(eval: &Eval<'_>, rest: &str) -> Option<String> {
+    let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let sources = &eval.session.templar.sources;
+    let accounts = sources.get(sources.read(Path::new("/etc/passwd")).ok()?);
+    let home = accounts.text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(user)).then(|| fields.nth(4)).flatten()
+    })?;
+    Some(format!("{}{below}", home.trim_end_matches('/')))
 }
 
 fn expandvars(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
@@ -105,6 +117,8 @@ fn normal(path: &str) -> String {
     }
     let joined = parts.join("/");
     match (absolute, joined.is_empty()) {
+        // POSIX lets exactly two slashes mean something of their own.
+        (true, _) if path.starts_with("//") && !path.starts_with("///") => format!("//{joined}"),
         (true, _) => format!("/{joined}"),
         (false, true) => ".".to_owned(),
         (false, false) => joined,
@@ -172,6 +186,14 @@ fn fileglob(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
 
 /// The drive, and the rest.
 fn drive(path: &str) -> (&str, &str) {
+    let same = path.replace('/', "\\");
+    if same.starts_with("\\\\") {
+        // `\\server\share`, `\\?\UNC\server\share`.
+        let start = if same.to_uppercase().starts_with("\\\\?\\UNC\\") { 8 } else { 2 };
+        let separator = |from: usize| same.get(from..).and_then(|rest| rest.find('\\')).map(|at| from + at);
+        let end = separator(start).and_then(|server| separator(server + 1)).unwrap_or(path.len());
+        return path.split_at(end);
+    }
     if path.get(1..2) == Some(":") { path.split_at(2) } else { ("", path) }
 }
 

@@ -180,7 +180,7 @@ impl Parser {
         found
     }
 
-    fn expect(&mut self, sign: &str) -> Result<()> {
+    fn require(&mut self, sign: &str) -> Result<()> {
         if self.take(sign) { Ok(()) } else { Err(refused(format!("expected `{sign}`, found {}", shown(&self.peek())))) }
     }
 
@@ -209,7 +209,7 @@ impl Parser {
             Token::Sign("&") => Node::Reference(Box::new(self.expression(0)?)),
             Token::Sign("(") => {
                 let inner = self.expression(0)?;
-                self.expect(")")?;
+                self.require(")")?;
                 inner
             }
             Token::Sign("{") => self.hash()?,
@@ -283,7 +283,7 @@ impl Parser {
 
     fn filter(&mut self, left: Node) -> Result<Node> {
         let condition = self.expression(0)?;
-        self.expect("]")?;
+        self.require("]")?;
         let right = if matches!(self.peek(), Token::Sign("[]")) { Node::Current } else { self.projected(21)? };
         Ok(Node::Filter(Box::new(left), Box::new(condition), Box::new(right)))
     }
@@ -332,7 +332,7 @@ impl Parser {
             if self.take("]") {
                 return Ok(Node::List(nodes));
             }
-            self.expect(",")?;
+            self.require(",")?;
         }
     }
 
@@ -340,12 +340,12 @@ impl Parser {
         let mut entries = Vec::new();
         loop {
             let Token::Name(name) = self.next() else { return Err(refused("expected a name in `{}`")) };
-            self.expect(":")?;
+            self.require(":")?;
             entries.push((name, self.expression(0)?));
             if self.take("}") {
                 return Ok(Node::Hash(entries));
             }
-            self.expect(",")?;
+            self.require(",")?;
         }
     }
 
@@ -353,7 +353,7 @@ impl Parser {
         let mut arguments = Vec::new();
         while !self.take(")") {
             if !arguments.is_empty() {
-                self.expect(",")?;
+                self.require(",")?;
             }
             arguments.push(self.expression(0)?);
         }

@@ -134,7 +134,7 @@ fn with_umask<T>(mask: Option<u32>, start: impl FnOnce() -> T) -> T {
     started
 }
 
-fn status_of(status: ExitStatus) -> i32 {
+pub(super) fn status_of(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap_or(-1)
 }
 

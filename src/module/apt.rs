@@ -8,7 +8,7 @@
 //!     cache_valid_time: 3600
 //! ```
 
-mod cache;
+pub(super) mod cache;
 mod wanted;
 
 use std::path::{Path, PathBuf};

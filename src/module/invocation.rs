@@ -40,6 +40,11 @@ impl Ran {
         let result = work();
         (result, Self { start, end: local_now(), delta: elapsed(began.elapsed()) })
     }
+
+    /// As entries of a result.
+    pub(super) fn map(&self) -> Map {
+        [("start", &self.start), ("end", &self.end), ("delta", &self.delta)].map(|(key, time)| (key.to_owned(), time.as_str().into())).into()
+    }
 }
 
 impl Invocation {

@@ -10,6 +10,7 @@ mod facts;
 mod foreign_result;
 pub(crate) mod glob;
 mod invocation;
+mod openpgp;
 mod params;
 
 use crate::machine::Machine;
@@ -143,6 +144,13 @@ modules! {
     authorized_key::AuthorizedKey as "authorized_key",
     blockinfile::BlockInFile as "blockinfile",
     apt::Apt as "apt",
+    apt_key::AptKey as "apt_key",
+    apt_repository::AptRepository as "apt_repository",
+    deb822_repository::Deb822Repository as "deb822_repository",
+    debconf::Debconf as "debconf",
+    dpkg_selections::DpkgSelections as "dpkg_selections",
+    expect::Expect as "expect",
+    package_facts::PackageFacts as "package_facts",
     command::CommandModule as "command",
     copy::Copy as "copy",
     cron::Cron as "cron",

@@ -28,7 +28,12 @@ pub(super) fn update(module: &Apt, machine: &mut Machine) -> Result<Cache, Failu
     if machine.checking() {
         return Ok(Cache { updated: true, time });
     }
-    fetch(module, machine)?;
+    let how = Fetch {
+        lock_timeout: module.lock_timeout,
+        retries: module.update_cache_retries,
+        longest_pause: module.update_cache_retry_max_delay,
+    };
+    fetch(&how, machine)?;
     Ok(Cache { updated: true, time: last_update() })
 }
 
@@ -37,11 +42,25 @@ fn last_update() -> i64 {
     changed("/var/lib/apt/periodic/update-success-stamp").max(changed("/var/lib/apt/lists")).unwrap_or_default()
 }
 
-fn fetch(module: &Apt, machine: &mut Machine) -> Result<(), Failure> {
+/// How patiently the lists are fetched.
+pub(in crate::module) struct Fetch {
+    /// How long to wait for somebody else's dpkg, in seconds.
+    pub(in crate::module) lock_timeout: i64,
+    /// How often to ask again when an archive does not answer.
+    pub(in crate::module) retries: i64,
+    /// The longest pause between two tries, in seconds.
+    pub(in crate::module) longest_pause: i64,
+}
+
+/// Fetches the lists of all archives.
+///
+/// # Errors
+/// When one of them does not answer, after all tries.
+pub(in crate::module) fn fetch(how: &Fetch, machine: &mut Machine) -> Result<(), Failure> {
     let command = Command::new("apt-get").plain().env("DEBIAN_FRONTEND", "noninteractive");
     let command = command.args(["-q", "-o", "APT::Update::Error-Mode=any"]).arg("-o");
-    let command = command.arg(format!("DPkg::Lock::Timeout={}", module.lock_timeout)).arg("update");
-    let longest = u64::try_from(module.update_cache_retry_max_delay).unwrap_or_default();
+    let command = command.arg(format!("DPkg::Lock::Timeout={}", how.lock_timeout)).arg("update");
+    let longest = u64::try_from(how.longest_pause).unwrap_or_default();
     let mut attempt = 0;
     loop {
         let ran = machine.run(&command)?;
@@ -53,7 +72,7 @@ fn fetch(module: &Apt, machine: &mut Machine) -> Result<(), Failure> {
             return Ok(());
         }
         attempt += 1;
-        if attempt > module.update_cache_retries {
+        if attempt > how.retries {
             let msg = format!("Failed to update apt cache after {} tries: {}", attempt, complaints.trim());
             return Err(Failure { msg, ..ran.failure(&command) });
         }

@@ -123,11 +123,12 @@ fn describe(outcome: Outcome, id: &Id, before: Vec<String>) -> Outcome {
     outcome.with("fp", id.end(16)).with("before", before)
 }
 
-/// The numbers of all keys, as long as the one that was asked for.
+/// The numbers of all keys and subkeys, as long as the one that was asked for.
 fn known(rings: &[(PathBuf, Vec<Key>)], id: &Id) -> Vec<String> {
     let digits = if id.digits.len() > 8 { 16 } else { 8 };
-    let short = |key: &Key| key.fingerprint.get(key.fingerprint.len().saturating_sub(digits)..).unwrap_or_default().to_owned();
-    rings.iter().flat_map(|(_, keys)| keys).map(short).collect()
+    let short = |print: &String| print.get(print.len().saturating_sub(digits)..).unwrap_or_default().to_owned();
+    let keys = rings.iter().flat_map(|(_, keys)| keys);
+    keys.flat_map(|key| std::iter::once(&key.fingerprint).chain(&key.subkeys)).map(short).collect()
 }
 
 fn keep(machine: &mut Machine, path: &Path, keys: &[&Key]) -> Result<(), Failure> {

@@ -117,11 +117,11 @@ fn slug(name: &str) -> String {
 }
 
 impl Deb822Repository {
-    /// What `Signed-By` is, and the file that the key was written to.
+    /// What `Signed-By` is, and the file that has the key.
     fn key(&self, slug: &str, machine: &mut Machine) -> Result<(Option<String>, Option<PathBuf>), Failure> {
         let Some(given) = self.signed_by.as_deref() else { return Ok((None, None)) };
         if !["http://", "https://", "ftp://", "file://"].iter().any(|scheme| given.starts_with(scheme)) {
-            return Ok((Some(given.to_owned()), None));
+            return Ok((Some(given.to_owned()), given.starts_with('/').then(|| PathBuf::from(given))));
         }
         let bytes = match given.strip_prefix("file://") {
             Some(path) => machine.read(Path::new(path))?,

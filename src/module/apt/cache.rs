@@ -72,8 +72,8 @@ pub(in crate::module) fn fetch(how: &Fetch, machine: &mut Machine) -> Result<(),
             return Ok(());
         }
         attempt += 1;
-        if attempt > how.retries {
-            let msg = format!("Failed to update apt cache after {} tries: {}", attempt, complaints.trim());
+        if attempt >= how.retries {
+            let msg = format!("Failed to update apt cache after {attempt} retries: {}", complaints.trim());
             return Err(Failure { msg, ..ran.failure(&command) });
         }
         machine.go_on()?;

@@ -148,6 +148,7 @@ modules! {
     apt_repository::AptRepository as "apt_repository",
     deb822_repository::Deb822Repository as "deb822_repository",
     debconf::Debconf as "debconf",
+    dnf::Dnf as "dnf" | "yum" | "dnf5",
     dpkg_selections::DpkgSelections as "dpkg_selections",
     expect::Expect as "expect",
     package_facts::PackageFacts as "package_facts",
@@ -172,6 +173,7 @@ modules! {
     read::Read as "read",
     pip::Pip as "pip",
     replace::Replace as "replace",
+    rpm_key::RpmKey as "rpm_key",
     service::Service as "service",
     service_facts::ServiceFacts as "service_facts",
     setup::Setup as "setup",
@@ -186,6 +188,7 @@ modules! {
     unarchive::Unarchive as "unarchive",
     uri::Uri as "uri",
     wait_for::WaitFor as "wait_for",
+    yum_repository::YumRepository as "yum_repository",
 }
 
 /// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).

@@ -17,6 +17,7 @@ mod find;
 mod foreign;
 mod job;
 mod lists;
+mod source;
 mod transaction;
 
 use serde_json::Value as Json;

@@ -43,7 +43,8 @@ impl Machine {
     /// # Errors
     /// See [`RunError`]; and a host without the program `setsid`, which gives it the terminal.
     pub fn converse(&self, command: &Command, echo: bool) -> Result<Dialogue, Failure> {
-        let setsid = find_program("setsid").ok_or_else(|| Failure::new("this host has no `setsid` (util-linux), which a terminal needs"))?;
+        let setsid =
+            find_program("setsid").ok_or_else(|| Failure::new("this host has no `setsid` (util-linux), which a terminal needs"))?;
         let program = command.program();
         let lost = |error: rustix::io::Errno| Failure::from(RunError::Lost { program: program.clone(), source: error.into() });
         let (terminal, other) = open(echo).map_err(lost)?;

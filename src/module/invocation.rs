@@ -43,7 +43,9 @@ impl Ran {
 
     /// As entries of a result.
     pub(super) fn map(&self) -> Map {
-        [("start", &self.start), ("end", &self.end), ("delta", &self.delta)].map(|(key, time)| (key.to_owned(), time.as_str().into())).into()
+        [("start", &self.start), ("end", &self.end), ("delta", &self.delta)]
+            .map(|(key, time)| (key.to_owned(), time.as_str().into()))
+            .into()
     }
 }
 

@@ -18,13 +18,19 @@ fn archives_of_rpms() {
         let before = before.map_or_else(Tree::new, |text| Tree::new().file("shop.repo", text));
         Case { name, module: "yum_repository", params, before, after, result: json!({"repo": "shop"}), ..Case::default() }
     };
-    let shop = || json!({"description": "Shop", "baseurl": ["https://a/$basearch/", "https://b/"], "enabled": true, "gpgkey": "https://a/key"});
+    let shop =
+        || json!({"description": "Shop", "baseurl": ["https://a/$basearch/", "https://b/"], "enabled": true, "gpgkey": "https://a/key"});
     let file = |text: &str| Some(Tree::new().file("shop.repo", text));
     prove(&[
         case("adds a file", shop(), None, file(SHOP)),
         case("is there already", shop(), Some(SHOP), None),
         case("adds a section", shop(), Some(OTHER), file(&format!("{OTHER}{SHOP}"))),
-        case("replaces its section", shop(), Some("[shop]\nbaseurl = x\n\n[other]\nbaseurl = https://other/\nname = other\n\n"), file(&format!("{OTHER}{SHOP}"))),
+        case(
+            "replaces its section",
+            shop(),
+            Some("[shop]\nbaseurl = x\n\n[other]\nbaseurl = https://other/\nname = other\n\n"),
+            file(&format!("{OTHER}{SHOP}")),
+        ),
         case("removes its section", json!({"state": "absent"}), Some(&format!("{SHOP}{OTHER}")), file(OTHER)),
         case("removes the file with its last section", json!({"state": "absent"}), Some(SHOP), Some(Tree::new())),
     ]);

@@ -89,7 +89,9 @@ fn a_dry_run_leaves_scripts_alone() {
 
 #[test]
 fn a_module_of_python_is_packed_with_its_imports() {
-    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0));
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"]
+        .into_iter()
+        .find(|path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0));
     let Some(python) = python else {
         println!("skipped: python3 is not installed");
         return;
@@ -123,7 +125,9 @@ fn what_cannot_run_is_refused_before_any_host() {
     write(folder.path(), "play.yml", "- hosts: all\n  tasks:\n    - lost:\n    - acting:\n");
     let done = rappel(folder.path(), &[]);
     assert_eq!(done.status.code(), Some(4));
-    for text in ["the module imports `ansible.module_utils.nowhere`", "library/lost.py:2:1", "play.yml:3:7", "it is an action plugin of Python"] {
+    for text in
+        ["the module imports `ansible.module_utils.nowhere`", "library/lost.py:2:1", "play.yml:3:7", "it is an action plugin of Python"]
+    {
         assert!(shown(&done).contains(text), "{text}: {}", shown(&done));
     }
 }

@@ -179,7 +179,9 @@ fn is_ours(dotted: &str) -> bool {
 /// Whether it names a source rather than only a folder of sources.
 fn names_a_part(dotted: &str) -> bool {
     dotted.starts_with("ansible.module_utils.")
-        || dotted.strip_prefix("ansible_collections.").is_some_and(|rest| rest.split('.').count() > 4 && rest.contains(".plugins.module_utils."))
+        || dotted
+            .strip_prefix("ansible_collections.")
+            .is_some_and(|rest| rest.split('.').count() > 4 && rest.contains(".plugins.module_utils."))
 }
 
 /// The name that an import means, read inside the module `importer`.

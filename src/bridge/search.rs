@@ -119,7 +119,8 @@ impl Library {
     pub fn installed(&self, name: &str, origin: &Origin) -> Result<Option<Arc<Foreign>>, Unusable> {
         if let Some(short) = BUILTIN.iter().find_map(|prefix| name.strip_prefix(prefix)).or((!name.contains('.')).then_some(name)) {
             let own = name == short;
-            let in_collection = || origin.collections.iter().find_map(|collection| self.in_collection(&format!("{collection}.{short}"), origin));
+            let in_collection =
+                || origin.collections.iter().find_map(|collection| self.in_collection(&format!("{collection}.{short}"), origin));
             if let Some(found) = own.then(in_collection).flatten() {
                 return found.map(Some);
             }
@@ -204,7 +205,17 @@ impl Library {
             parts = pack::collect(path, dotted, &content, &roots)?;
         }
         let dotted = dotted.to_owned();
-        Ok(Foreign { name: name.to_owned(), dotted, path: path.to_owned(), style, shebang, version, payload: OnceLock::new(), content, parts })
+        Ok(Foreign {
+            name: name.to_owned(),
+            dotted,
+            path: path.to_owned(),
+            style,
+            shebang,
+            version,
+            payload: OnceLock::new(),
+            content,
+            parts,
+        })
     }
 
     fn collection_roots(&self, origin: &Origin) -> Vec<PathBuf> {

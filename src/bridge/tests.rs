@@ -41,7 +41,9 @@ from ...module_utils.d import seven
 "#;
     let shown: Vec<_> = scan(source)
         .into_iter()
-        .map(|import| format!("{} {}{} {} {}", import.line, ".".repeat(import.level), import.module, import.names.join("+"), import.guarded))
+        .map(|import| {
+            format!("{} {}{} {} {}", import.line, ".".repeat(import.level), import.module, import.names.join("+"), import.guarded)
+        })
         .collect();
     assert_eq!(
         shown,
@@ -88,7 +90,11 @@ fn a_module_of_the_project_brings_what_it_imports() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let library = Library::new(core(root));
-    write(root, "play/library/greet.py", "from ansible.module_utils.basic import AnsibleModule\nfrom ansible.module_utils.own import hello\n");
+    write(
+        root,
+        "play/library/greet.py",
+        "from ansible.module_utils.basic import AnsibleModule\nfrom ansible.module_utils.own import hello\n",
+    );
     write(root, "play/module_utils/own.py", "import ansible.module_utils.six.moves.urllib\n");
     let origin = Origin { folders: vec![root.join("play")], ..Origin::default() };
     let found = library.project("greet", &origin).unwrap().unwrap();
@@ -141,7 +147,11 @@ fn modules_of_collections_are_found_beside_the_playbook() {
     let root = folder.path();
     let library = Library::new(core(root));
     let plugins = "play/collections/ansible_collections/me/tools/plugins";
-    write(root, &format!("{plugins}/modules/sub/deep.py"), "from ...module_utils.shared import x\nfrom ansible.module_utils.basic import y\n");
+    write(
+        root,
+        &format!("{plugins}/modules/sub/deep.py"),
+        "from ...module_utils.shared import x\nfrom ansible.module_utils.basic import y\n",
+    );
     write(root, &format!("{plugins}/modules/flat.py"), "from ..module_utils.shared import x\n");
     write(root, &format!("{plugins}/module_utils/shared.py"), "");
     let origin = Origin { folders: vec![root.join("play")], collections: vec!["me.tools".to_owned()] };

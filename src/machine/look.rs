@@ -209,7 +209,6 @@ impl Machine {
         let file = fs::File::open(path).map_err(|error| failed("read", path, &error))?;
         checksum_of(file, algorithm).map_err(|error| failed("read", path, &error))
     }
-
 }
 
 /// Looks at `path`; `None` when there is nothing.
@@ -365,7 +364,9 @@ mod tests {
 
     #[test]
     fn checksums_are_right() {
-        for (algorithm, start) in [(Algorithm::Md5, "90015098"), (Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")] {
+        for (algorithm, start) in
+            [(Algorithm::Md5, "90015098"), (Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")]
+        {
             assert!(checksum_of(b"abc".as_slice(), algorithm).unwrap().starts_with(start));
         }
     }

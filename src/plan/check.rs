@@ -7,12 +7,7 @@ use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Spanned, did_you_mean
 use crate::wire::{Map, Value};
 
 /// The parameters of `action` under their canonical names; what is wrong with them goes to `diags`, or waits for the task.
-pub(super) fn params<'a>(
-    action: &'a Action,
-    work: &Work,
-    mistakes: Mistakes,
-    diags: &mut Diagnostics,
-) -> Vec<(Spanned<String>, &'a Node)> {
+pub(super) fn params<'a>(action: &'a Action, work: &Work, mistakes: Mistakes, diags: &mut Diagnostics) -> Vec<(Spanned<String>, &'a Node)> {
     let later = mistakes == Mistakes::AtTask || matches!(work, Work::Named);
     let checker = Checker { action, spec: work.spec(), open: work.is_open(), later };
     let found = checker.named(diags);

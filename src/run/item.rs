@@ -267,7 +267,8 @@ impl Item<'_> {
         let work = shared.compiler.work_named(&wanted, &step.context, &self.task.play.scope.dir, &mut diags).ok_or_else(|| {
             let refused = diags.into_vec().into_iter().find(|diagnostic| diagnostic.code != "unknown-module");
             refused.unwrap_or_else(|| {
-                Diagnostic::error("unknown-module", format!("couldn't resolve module/action '{name}'")).at(step.module.span, "came out of this")
+                Diagnostic::error("unknown-module", format!("couldn't resolve module/action '{name}'"))
+                    .at(step.module.span, "came out of this")
             })
         })?;
         Ok((name, work))

@@ -11,6 +11,7 @@ mod bridge;
 mod inventory;
 mod modules;
 mod output;
+mod pipeline;
 mod reference;
 mod semantics;
 mod ssh;

@@ -55,6 +55,7 @@ shipped! {
     "playbooks/roles/deployment/tasks/running.yml"
     "playbooks/roles/deployment/tasks/state.yml"
     "playbooks/roles/deployment/tasks/validate.yml"
+    "playbooks/roles/deployment/templates/release.env.j2"
     "playbooks/roles/deployment/templates/service.sh.j2"
     "playbooks/roles/deployment/templates/service.unit.j2"
     "playbooks/roles/deployment/templates/start.sh.j2"

@@ -49,6 +49,8 @@ section! {
         lock: LockSettings = LockSettings::none()?,
         /// How often a deployment is tried.
         attempts: Attempts = Attempts::none()?,
+        /// How health is judged.
+        health: HealthSettings = HealthSettings::none()?,
         /// What is looked at before anything is touched.
         preflight: PreflightSettings = PreflightSettings::none()?,
         /// The machines deployments run from, in order of preference.
@@ -103,6 +105,16 @@ section! {
         wait: u64 = 30_u64,
         /// Seconds that one may take; then it is rolled back.
         timeout: u64 = 600_u64,
+    }
+}
+
+section! {
+    /// Health.
+    pub struct HealthSettings {
+        /// Seconds that the new release must stay healthy before it counts: the playbooks' `deployment_min_healthy_seconds`.
+        min_healthy_time: Option<u64>,
+        /// Seconds that the health checks of one batch may take, `min_healthy_time` included; then all is rolled back. 0 for ever.
+        deadline: u64 = 300_u64,
     }
 }
 

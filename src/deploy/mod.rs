@@ -13,6 +13,7 @@ pub mod http;
 pub mod lock;
 pub mod metrics;
 pub mod observer;
+mod plan;
 pub mod preflight;
 pub mod recover;
 pub mod registry;
@@ -33,11 +34,12 @@ use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{self, Sender};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Event, EventKind, Exit, StageStatus};
+use crate::event::{Changes, Event, EventKind, Exit, StageStatus};
 use config::Environment;
 use fleet::{Fleet, Order};
 use lock::{Held, Place};
-use observer::Observer;
+use observer::{Observer, Reason};
+use plan::Hush;
 use report::{Origin, Report, StageRow};
 
 /// Looks up a variable of the process.
@@ -189,6 +191,7 @@ impl<'a> Run<'a> {
             stages: Vec::new(),
             checks: Vec::new(),
             verdicts: Vec::new(),
+            changes: Changes::default(),
             incident: None,
             transaction: None,
             rolled_back: false,
@@ -221,29 +224,64 @@ impl<'a> Run<'a> {
     async fn play(&mut self, mut order: Order, stop: &CancellationToken) -> Exit {
         let Pipeline { fleet, events, environment, origin, .. } = self.pipeline;
         for (name, value) in environment.variables.iter().chain(
-            [("deployment_runner".to_owned(), json!(origin.runner)), ("deployment_user".to_owned(), json!(origin.user))]
-                .iter()
-                .map(|(name, value)| (name, value)),
+            [
+                ("deployment_runner".to_owned(), json!(self.report.origin.runner)),
+                ("deployment_user".to_owned(), json!(origin.user)),
+            ]
+            .iter()
+            .map(|(name, value)| (name, value)),
         ) {
             order.variables.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        if let Some(seconds) = environment.health.min_healthy_time {
+            order.variables.entry("deployment_min_healthy_seconds".to_owned()).or_insert_with(|| json!(seconds));
         }
         order.jump = self.jump.clone();
         let ticket = self.held.as_ref().map(|held| format!(" (ticket {})", held.number())).unwrap_or_default();
         order.purpose =
             format!("{} of {} to {} by {}{ticket}", self.report.action, self.report.environment, self.report.target, origin.user);
         let (sender, mut receiver) = mpsc::channel(256);
+        let stop = stop.child_token();
         let playing = async {
-            let exit = fleet.play(&order, &sender, stop).await;
+            let exit = fleet.play(&order, &sender, &stop).await;
             drop(sender);
             exit
         };
+        let limit = Duration::from_secs(environment.health.deadline);
+        let (observer, changes) = (&mut self.observer, &mut self.report.changes);
         let watching = async {
-            while let Some(event) = receiver.recv().await {
-                self.observer.apply(&event);
-                let _ = events.send(event).await;
+            let mut hush = Hush::default();
+            loop {
+                tokio::select! {
+                    event = receiver.recv() => {
+                        let Some(event) = event else { return };
+                        observer.apply(&event);
+                        if order.check {
+                            changes.apply(&event);
+                            for event in hush.pass(event) {
+                                let _ = events.send(event).await;
+                            }
+                        } else {
+                            let _ = events.send(event).await;
+                        }
+                    }
+                    () = overdue(observer.checking_since(), limit) => {
+                        observer.accuse(Reason::Health, format!("the health checks took longer than {} s (`health.deadline`)", limit.as_secs()));
+                        observer.stop_checking();
+                        stop.cancel();
+                    }
+                }
             }
         };
         tokio::join!(playing, watching).0
+    }
+}
+
+/// Comes when health checks that run `since` then have had `limit`.
+async fn overdue(since: Option<Instant>, limit: Duration) {
+    match since {
+        Some(since) if !limit.is_zero() => tokio::time::sleep_until((since + limit).into()).await,
+        _ => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Observer`]: the fold over a deployment's events that gives its incident, its table of checks and its verdicts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,7 @@ pub struct Observer {
     incident: Option<Incident>,
     transaction: Option<String>,
     aborted: Option<String>,
+    checking: Option<Instant>,
 }
 
 impl Observer {
@@ -102,6 +103,7 @@ impl Observer {
         match &event.kind {
             EventKind::TaskStarted(info) => {
                 self.tasks.insert(info.id, info.clone());
+                self.checking = own_name(info).starts_with(CHECK).then(|| self.checking.unwrap_or_else(Instant::now));
             }
             EventKind::TaskFinished(result) => self.finished(result),
             EventKind::TransactionStarted { id, .. } => self.transaction = Some(id.clone()),
@@ -123,7 +125,7 @@ impl Observer {
 
     fn finished(&mut self, result: &TaskResult) {
         let Some(info) = self.tasks.get(&result.task) else { return };
-        let name = info.name.rsplit_once(" : ").map_or(info.name.as_str(), |(_, name)| name).to_owned();
+        let name = own_name(info).to_owned();
         let place = Some(format!("{}:{}", info.position.name, info.position.line));
         let failed = !result.ignored && matches!(result.status, Status::Failed | Status::Unreachable);
         let message = if info.no_log { "the output is secret (`no_log`)".to_owned() } else { text(result, "msg") };
@@ -164,6 +166,16 @@ impl Observer {
         self.incident = Some(Incident { reason, host, task, place, message, output });
     }
 
+    /// Since when health checks run, if they do.
+    pub fn checking_since(&self) -> Option<Instant> {
+        self.checking
+    }
+
+    /// Their time is over.
+    pub fn stop_checking(&mut self) {
+        self.checking = None;
+    }
+
     /// Forgets the failure of an attempt before the next one begins; the checks and the tasks are those of the last attempt.
     pub fn start_over(&mut self) {
         *self = Self::default();
@@ -198,6 +210,11 @@ impl Observer {
     pub fn changes(&self) -> u32 {
         self.recap.hosts().iter().map(|(_, host)| host.changed).sum()
     }
+}
+
+/// A task's name without its role.
+fn own_name(info: &TaskInfo) -> &str {
+    info.name.rsplit_once(" : ").map_or(info.name.as_str(), |(_, name)| name)
 }
 
 fn text(result: &TaskResult, key: &str) -> String {

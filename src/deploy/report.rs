@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observer::{CheckRow, Incident};
-use crate::event::{CheckStatus, Exit, StageStatus, Verdict};
+use crate::event::{Changes, CheckStatus, Exit, StageStatus, Verdict, difference};
+
+/// Bytes of a summary after which the plan is cut.
+const PLAN_SIZE: usize = 400_000;
 
 /// Who deploys, from where, by what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,9 @@ pub struct Report {
     pub checks: Vec<CheckRow>,
     /// How the transaction ended on each host.
     pub verdicts: Vec<(String, Verdict)>,
+    /// What the dry run predicted.
+    #[serde(skip)]
+    pub changes: Changes,
     /// The first thing that went wrong.
     pub incident: Option<Incident>,
     /// The last transaction.
@@ -152,6 +158,7 @@ impl Report {
         self.incident_markdown(&mut text);
         self.verdicts_markdown(&mut text);
         self.checks_markdown(&mut text);
+        self.plan_markdown(&mut text);
         text
     }
 
@@ -166,9 +173,7 @@ impl Report {
         }
         let _ = writeln!(text, "\n- reason: {}", incident.reason.word());
         if !incident.output.is_empty() {
-            // A fence longer than any in the output, so that the output cannot close it.
-            let longest = incident.output.iter().filter(|line| line.trim_start().starts_with("```")).map(String::len).max().unwrap_or(0);
-            let fence = "`".repeat(longest.max(2) + 1);
+            let fence = fence(&incident.output);
             let _ = writeln!(text, "\n{fence}\n{}\n{fence}", incident.output.join("\n"));
         }
     }
@@ -191,6 +196,31 @@ impl Report {
         }
     }
 
+    /// The plan, unfolded by a click, because it may be long.
+    fn plan_markdown(&self, text: &mut String) {
+        if self.changes.steps().len() == 0 {
+            return;
+        }
+        let _ = write!(text, "\n### Plan\n\n{}\n", self.changes.summary());
+        for step in self.changes.steps() {
+            let mut part = format!("\n<details><summary>{}</summary>\n", cell(&step.task.name));
+            for group in &step.groups {
+                let _ = writeln!(part, "\n{}", cell(&self.changes.headline(group)));
+                let lines = difference(&group.diff);
+                if !lines.is_empty() {
+                    let fence = fence(&lines);
+                    let _ = writeln!(part, "\n{fence}diff\n{}\n{fence}", lines.join("\n"));
+                }
+            }
+            // GitHub takes a megabyte for all steps of a job.
+            if text.len() + part.len() > PLAN_SIZE {
+                text.push_str("\n… and more: the plan is too long for this page\n");
+                return;
+            }
+            let _ = writeln!(text, "{part}\n</details>");
+        }
+    }
+
     fn checks_markdown(&self, text: &mut String) {
         if self.checks.is_empty() {
             return;
@@ -201,6 +231,12 @@ impl Report {
             let _ = writeln!(text, "| {} | {} | {mark} | {} | {} |", cell(&row.check), row.host, seconds(row.took), cell(&row.detail));
         }
     }
+}
+
+/// A fence longer than any in the lines, so that they cannot close it.
+fn fence(lines: &[String]) -> String {
+    let runs = lines.iter().flat_map(|line| line.split(|c| c != '`')).map(str::len);
+    "`".repeat(runs.max().unwrap_or(0).max(2) + 1)
 }
 
 /// The sign of a check's answer.

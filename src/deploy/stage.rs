@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::event::{CheckStatus, EventKind, Exit, StageStatus};
+use crate::event::{Changes, CheckStatus, EventKind, Exit, StageStatus};
 use crate::wire::{Map, Value};
 
 use super::fleet::Order;
@@ -188,12 +188,17 @@ impl Run<'_> {
             ..Order::default()
         };
         self.observer.start_over();
+        self.report.changes = Changes::default();
         let exit = self.play(order, &pipeline.stop).await;
         if exit != Exit::Success {
             self.end("plan", began, StageStatus::Failed, "the dry run failed; nothing was changed").await;
             return Err(if pipeline.stop.is_cancelled() { Exit::Interrupted } else { exit });
         }
-        let detail = format!("{} changes; the fleet is on {}", self.observer.changes(), survey.describe());
+        let plan = self.report.changes.text();
+        if !plan.is_empty() {
+            self.note(plan.trim_end()).await;
+        }
+        let detail = format!("{}; the fleet is on {}", self.report.changes.summary(), survey.describe());
         self.end("plan", began, StageStatus::Passed, detail).await;
         if let Some(reason) = self.stops_here(wanted) {
             let began = Instant::now();

@@ -3,6 +3,7 @@
 //! Events are complete (a reporter never asks back), serialisable (a run can be recorded and replayed), and free of secrets:
 //! those are removed where the event is made, by [`crate::run`].
 
+mod changes;
 mod finding;
 mod recap;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::text::{Diagnostic, Position};
 use crate::wire::{Diff, Map, UndoReport};
 
+pub use changes::{Changes, Group, Step, difference, unified};
 pub use recap::{Exit, HostRecap, Recap};
 
 /// Something happened. As JSON it is one flat object: `{"at": …, "elapsed": …, "event": "task_finished", …}`.
@@ -216,7 +218,7 @@ pub enum EventKind {
 }
 
 /// A task, as shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskInfo {
     /// Numbers the tasks of a run. The same task of the same batch has one number, whatever host it runs on.
     pub id: u64,
@@ -241,6 +243,9 @@ pub struct TaskInfo {
     /// Its module is not rappel's own: it is packed and run on the host with Python or whatever else it needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bridge: bool,
+    /// How well its work can be undone in a transaction; `None` when it changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
 }
 
 impl TaskInfo {
@@ -255,6 +260,18 @@ impl TaskInfo {
         let prefix = self.role.as_deref().and_then(|role| self.name.strip_prefix(role)?.strip_prefix(" : "));
         prefix.filter(|name| *name != self.module).unwrap_or(&self.name)
     }
+}
+
+/// How well a task's work can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Byte for byte, from the journal.
+    Exact,
+    /// As well as it can be: packages, services.
+    BestEffort,
+    /// Not at all: a rescue task must do it.
+    Impossible,
 }
 
 /// What a task came to on a host.

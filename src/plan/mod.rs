@@ -219,6 +219,14 @@ impl Work {
             Self::Named => module::Spec { params: &[], free_form: None, rules: &[] },
         }
     }
+
+    /// How well its work can be undone.
+    pub fn reversible(&self) -> module::Reversible {
+        match self {
+            Self::Module(entry) => entry.reversible,
+            Self::Action(spec) => spec.reversible,
+        }
+    }
 }
 
 impl std::fmt::Debug for Work {

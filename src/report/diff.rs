@@ -1,8 +1,7 @@
 //! What changes, as a unified diff.
 
-use similar::TextDiff;
-
 use super::paint::{Color, Paint};
+use crate::event::unified as one;
 use crate::wire::Diff;
 
 /// The differences of one task, one after the other; empty where nothing differs.
@@ -17,15 +16,6 @@ pub(super) fn unified(diffs: &[Diff], paint: Paint) -> String {
         }
     }
     lines.iter().map(|line| colored(line, paint)).collect()
-}
-
-fn one(diff: &Diff) -> String {
-    let header = |side: &str, what: &str| if what.is_empty() { side.to_owned() } else { format!("{side}: {what}") };
-    TextDiff::from_lines(&diff.before, &diff.after)
-        .unified_diff()
-        .context_radius(3)
-        .header(&header("before", &diff.before_header), &header("after", &diff.after_header))
-        .to_string()
 }
 
 fn colored(line: &str, paint: Paint) -> String {

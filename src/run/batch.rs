@@ -12,8 +12,9 @@ use super::settings::AfterFatalRescue;
 use super::task::{HostOutcome, TaskRun};
 use super::transaction::Transaction;
 use super::{Effect, PlayState, Shared};
-use crate::event::{EventKind, Status, TaskInfo, Verdict};
+use crate::event::{EventKind, Status, TaskInfo, Undo, Verdict};
 use crate::model::Keyword;
+use crate::module::Reversible;
 use crate::plan::{Block, Step};
 use crate::template::{Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
@@ -165,6 +166,7 @@ impl Batch {
             section: step.section.map(str::to_owned),
             bridge: matches!(step.work, crate::plan::Work::Foreign(_)),
             no_log: step.keyword(Keyword::NoLog).is_some(),
+            undo: undo(step.work.reversible()),
         }
     }
 
@@ -421,5 +423,14 @@ impl Batch {
     /// What each host came to.
     pub(super) fn states(&self) -> HashMap<String, State> {
         self.cursors.iter().map(|(host, cursor)| (host.clone(), cursor.state())).collect()
+    }
+}
+
+fn undo(reversible: Reversible) -> Option<Undo> {
+    match reversible {
+        Reversible::ReadOnly => None,
+        Reversible::Exact => Some(Undo::Exact),
+        Reversible::BestEffort => Some(Undo::BestEffort),
+        Reversible::Impossible => Some(Undo::Impossible),
     }
 }

@@ -15,6 +15,8 @@ pub struct Sshd {
     pub authorized: PathBuf,
     /// Who logs in.
     pub user: String,
+    program: &'static str,
+    config: PathBuf,
     child: Child,
 }
 
@@ -47,26 +49,75 @@ impl Sshd {
         );
         std::fs::write(&config, lines).unwrap();
         let log = std::fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(program).args(["-D", "-e", "-f", text(&config)]).stderr(log).stdin(Stdio::null()).spawn().unwrap();
+        let child = launch(program, &config, log);
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| output(Command::new("id").arg("-un")));
-        let mut sshd = Self { port, host_key, login, authorized, user, child };
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Some(sshd);
-            }
-            if sshd.child.try_wait().unwrap().is_some() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
+        let mut sshd = Self { port, host_key, login, authorized, user, program, config, child };
+        if sshd.listens().await {
+            return Some(sshd);
         }
         println!("skipped: sshd does not start: {}", std::fs::read_to_string(folder.join("log")).unwrap());
         None
+    }
+
+    async fn listens(&mut self) -> bool {
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        false
+    }
+
+    /// Ends it with all its sessions and what runs in them, at once, as a power cut does.
+    pub fn die(&mut self) {
+        let mut family = vec![self.child.id()];
+        let mut known = 0;
+        while known < family.len() {
+            known = family.len();
+            for (process, parent) in processes() {
+                if family.contains(&parent) && !family.contains(&process) {
+                    family.push(process);
+                }
+            }
+        }
+        for process in family {
+            if let Some(process) = rustix::process::Pid::from_raw(process.cast_signed()) {
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+        }
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on its old port after [`Sshd::die`].
+    pub async fn revive(&mut self) {
+        let log = std::fs::File::options().append(true).open(self.config.with_file_name("log")).unwrap();
+        self.child = launch(self.program, &self.config, log);
+        assert!(self.listens().await, "sshd does not start again");
     }
 
     /// The host's line of a known-hosts file.
     pub fn known(&self) -> String {
         format!("[127.0.0.1]:{} {}", self.port, public(&self.host_key))
     }
+}
+
+fn launch(program: &str, config: &Path, log: std::fs::File) -> Child {
+    Command::new(program).args(["-D", "-e", "-f", text(config)]).stderr(log).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// All processes, each with its parent.
+fn processes() -> Vec<(u32, u32)> {
+    let parse = |entry: std::fs::DirEntry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent = stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((process, parent))
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(parse).collect()
 }
 
 impl Drop for Sshd {

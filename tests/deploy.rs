@@ -158,6 +158,67 @@ fn a_lock_that_is_held_by_hand_keeps_deployments_waiting() {
 }
 
 #[test]
+fn what_another_tool_left_is_named_and_nothing_is_lost() {
+    for (content, why) in [("{ not json", "is not JSON"), ("{\"version\": 3}", "has no `current_version`")] {
+        let fleet = Fleet::new("");
+        fleet.rappel(&ONE);
+        fleet.write("web2/state.json", content);
+        let (exit, out) = fleet.rappel(&TWO);
+        assert!(exit == 1 && out.contains(&format!("web2: {}/web2/state.json {why}", fleet.0.path().display())), "{exit} {out}");
+        assert!(out.contains("nothing was changed: repair it, or move it away"), "{out}");
+        assert_eq!((fleet.read("web2/state.json").as_str(), fleet.versions()[0].as_str()), (content, "r/b:1"));
+        let (_, status) = fleet.rappel(&["status", "test"]);
+        assert!(status.contains(why), "{status}");
+    }
+    let fleet = Fleet::new("");
+    fs::create_dir(fleet.0.path().join("coordinator")).unwrap();
+    fleet.write("coordinator/queue.json", "another tool's");
+    let (exit, out) = fleet.rappel(&ONE);
+    assert!(exit == 1 && out.contains("queue.json is not a lock queue") && out.contains("nothing was changed"), "{exit} {out}");
+    assert_eq!(fleet.read("coordinator/queue.json"), "another tool's");
+}
+
+#[test]
+fn a_prometheus_that_is_away_or_knows_nothing_stops_a_deployment_before_it_begins() {
+    let gone = "    runners: [{name: r1}]\n    prometheus: {url: \"http://127.0.0.1:1\", timeout: 1}\n";
+    let fleet = Fleet::new(gone);
+    let (exit, out) = fleet.rappel(&ONE);
+    assert!(exit == 1 && out.contains("no runner is fit: r1 is unknown: status: Prometheus: ") && out.contains("nothing was changed"), "{exit} {out}");
+    assert_eq!(fleet.versions()[0], "");
+}
+
+#[test]
+fn environments_that_share_hosts_must_share_the_lock() {
+    let fleet = Fleet::new("");
+    let own = fleet.read("rappel.yml");
+    let second = |place: &str| {
+        let playbooks = "inventory: hosts\n    hosts: web\n    playbooks: {deploy: site.yml}";
+        format!("{own}  other:\n    {playbooks}\n    coordinator_directory: {place}\n")
+    };
+    fleet.write("rappel.yml", &second("/var/lib/elsewhere"));
+    for arguments in [vec!["config", "check"], ONE.to_vec()] {
+        let (exit, out) = fleet.rappel(&arguments);
+        assert!(exit == 1 && out.contains("`test` and `other` share the host `web1`, but not the lock"), "{exit} {out}");
+    }
+    assert_eq!(fleet.versions()[0], "");
+    fleet.write("rappel.yml", &second(&fleet.0.path().join("coordinator").display().to_string()));
+    let (exit, out) = fleet.rappel(&["config", "check"]);
+    assert_eq!(exit, 0, "{out}");
+}
+
+#[test]
+fn health_checks_that_take_too_long_roll_back() {
+    let fleet = Fleet::new("    health: {deadline: 1}\n");
+    fleet.rappel(&ONE);
+    fleet.write("site.yml", &fleet.read("site.yml").replace("command: test !", "shell: sleep 20; test !"));
+    let began = std::time::Instant::now();
+    let (exit, out) = fleet.rappel(&TWO);
+    assert!(exit == 3 && out.contains("the health checks took longer than 1 s (`health.deadline`)"), "{exit} {out}");
+    assert_eq!(fleet.versions()[1], "r/b:1");
+    assert!(began.elapsed() < std::time::Duration::from_secs(19), "{:?}", began.elapsed());
+}
+
+#[test]
 fn mistakes_of_the_command_line_and_the_file_are_named() {
     let fleet = Fleet::new("    attemps: {max: 1}\n");
     for (arguments, code, part) in [

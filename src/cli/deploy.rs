@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::{Hosts, How};
 use super::options::{ConnectionOptions, OutputOptions, PrivilegeOptions, VariableOptions};
 use super::play::{drive, tell};
-use super::{Outcome, Stopped, output};
+use super::{Outcome, Stopped, config, output};
 use crate::deploy::config::{Config, FILE};
 use crate::deploy::history::{self, HostState, Survey};
 use crate::deploy::metrics;
@@ -161,27 +161,6 @@ enum LockAction {
     },
 }
 
-/// Checks `rappel.yml`, or shows what can stand in it
-#[derive(Args, Clone, Debug)]
-pub(super) struct ConfigOptions {
-    #[command(subcommand)]
-    action: ConfigAction,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-enum ConfigAction {
-    /// Reads the file and tells every mistake
-    Check {
-        /// The file
-        #[arg(default_value = FILE)]
-        file: PathBuf,
-    },
-    /// Prints the JSON Schema, for editors
-    Schema,
-    /// Prints every key with its meaning, as Markdown
-    Reference,
-}
-
 /// `NAME=VALUE` pairs; several may be in one argument, as `deploy.sh` took them.
 fn pairs(given: &[String]) -> Result<IndexMap<String, String>, Stopped> {
     let words = given.iter().flat_map(|text| text.split_whitespace());
@@ -210,7 +189,7 @@ impl Ready {
         let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
         let config = Config::load(&sources, &options.config, &mut diags);
         tell(&mut outputs, diags, &sources);
-        let config = config.ok_or_else(|| Stopped::error(format!("`{}` cannot be used", options.config.display())))?;
+        let config = config::usable(config, &options.config, &mut outputs, &sources)?;
         let environment = config.environment(&options.environment).cloned().map_err(|diagnostic| {
             let help = diagnostic.help.map(|help| format!("; {help}")).unwrap_or_default();
             Stopped::usage(format!("{}{help}", diagnostic.message))
@@ -471,25 +450,6 @@ pub(super) fn lock(options: &LockOptions) -> Outcome {
     })?;
     for line in &lines {
         say(line);
-    }
-    Ok(Exit::Success)
-}
-
-/// `rappel config`.
-pub(super) fn config(options: &ConfigOptions) -> Outcome {
-    match &options.action {
-        ConfigAction::Schema => say(&serde_json::to_string_pretty(&Config::schema()).map_err(|error| Stopped::error(error.to_string()))?),
-        ConfigAction::Reference => say(Config::reference().trim_end()),
-        ConfigAction::Check { file } => {
-            let sources = Sources::default();
-            let mut diags = Diagnostics::default();
-            let mut outputs = output::outputs(&[], None, &output::look(0)).map_err(Stopped::error)?;
-            let config = Config::load(&sources, file, &mut diags);
-            tell(&mut outputs, diags, &sources);
-            let config = config.ok_or_else(|| Stopped::error(format!("`{}` cannot be used", file.display())))?;
-            let names: Vec<_> = config.environments.keys().map(String::as_str).collect();
-            say(&format!("{}: {}", file.display(), names.join(", ")));
-        }
     }
     Ok(Exit::Success)
 }

@@ -3,9 +3,11 @@
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
 mod adhoc;
+mod config;
 mod demo;
 mod deploy;
 mod doc;
+mod environments;
 mod fleet;
 pub mod inventory;
 mod limits;
@@ -13,10 +15,12 @@ mod listing;
 mod options;
 mod output;
 mod passwords;
+mod plan;
 mod play;
 mod prepare;
 mod reference;
 mod replay;
+mod report;
 mod scripts;
 
 use std::ffi::{OsStr, OsString};
@@ -71,16 +75,18 @@ struct AnsibleVault {
 }
 
 const EXAMPLES: &str = "Examples:
-  rappel play -i hosts site.yml --check --diff   what a playbook would change
+  rappel plan -i hosts site.yml                  what a playbook would change
   rappel play -i hosts site.yml --atomic         all hosts, or none
   rappel run web -i hosts -a uptime              one command on many hosts
   rappel replay run.jsonl --output junit         a recorded run as JUnit XML
+  rappel report run.jsonl                        a recorded run as a page of HTML
   rappel doc copy                                what the module `copy` takes
   rappel completions bash                        completions for a shell";
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Play(Box<play::PlayOptions>),
+    Plan(Box<plan::PlanOptions>),
     Run(Box<adhoc::RunOptions>),
     Deploy(Box<deploy::DeployOptions>),
     Rollback(Box<deploy::RollbackOptions>),
@@ -92,11 +98,12 @@ enum Command {
     Demo(demo::DemoOptions),
     Lock(Box<deploy::LockOptions>),
     Metrics(Box<deploy::MetricsOptions>),
-    Config(deploy::ConfigOptions),
+    Config(config::ConfigOptions),
     /// Plays the application that the demo deploys
     #[command(name = "__app", hide = true)]
     App(app::App),
     Replay(replay::ReplayOptions),
+    Report(report::ReportOptions),
     Doc(doc::DocOptions),
     /// Encrypts, decrypts, shows and edits files as ansible-vault does
     Vault(vault::VaultCommand),
@@ -175,6 +182,7 @@ fn as_rappel(arguments: Vec<OsString>) -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Play(options) => play::run(&options, false),
+        Command::Plan(options) => plan::run(*options),
         Command::Run(options) => adhoc::run(&options),
         Command::Vault(command) => vault(&command),
         Command::Inventory(options) => inventory::run(&options),
@@ -188,12 +196,13 @@ fn dispatch(command: Command) -> Outcome {
         Command::Recover(options) => deploy::recover(&options),
         Command::Lock(options) => deploy::lock(&options),
         Command::Metrics(options) => deploy::metrics(&options),
-        Command::Config(options) => deploy::config(&options),
+        Command::Config(options) => config::run(&options),
         Command::App(app) => match app.serve() {
             Ok(()) => Ok(Exit::Success),
             Err(error) => Err(Stopped::error(format!("cannot listen: {error}"))),
         },
         Command::Replay(options) => replay::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Doc(options) => doc::run(&options),
         Command::Completions(options) => {
             clap_complete::generate(options.shell, &mut Cli::command(), "rappel", &mut io::stdout());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::{env, fmt, io};
 
 use super::settings::Settings;
-use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Quiet, Reporter, ResultFormat};
+use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Plan, Quiet, Reporter, ResultFormat};
 use crate::text::did_you_mean;
 
 /// A way to show a run.
@@ -25,16 +25,19 @@ pub(super) enum Format {
     Github,
     /// Failures and one line.
     Quiet,
+    /// What would change, grouped over hosts.
+    Plan,
 }
 
 impl Format {
-    const NAMES: [(&str, Self); 6] = [
+    const NAMES: [(&str, Self); 7] = [
         ("human", Self::Human),
         ("json", Self::Json),
         ("jsonl", Self::Jsonl),
         ("junit", Self::Junit),
         ("github", Self::Github),
         ("quiet", Self::Quiet),
+        ("plan", Self::Plan),
     ];
 
     fn reporter(self, look: &Look) -> Box<dyn Reporter + Send> {
@@ -46,6 +49,7 @@ impl Format {
             Self::Junit => Box::new(Junit::default()),
             Self::Github => Box::new(Github::new(look.clone(), file("GITHUB_STEP_SUMMARY"), file("GITHUB_OUTPUT"))),
             Self::Quiet => Box::new(Quiet::new(look)),
+            Self::Plan => Box::new(Plan::new(look)),
         }
     }
 }
@@ -173,7 +177,7 @@ mod tests {
         assert_eq!("junit=out.xml".parse(), Ok(junit));
         assert_eq!("quiet".parse(), Ok(Wanted { format: Format::Quiet, file: None }));
         let error = "jsno".parse::<Wanted>().unwrap_err();
-        assert_eq!(error, "expected one of human, json, jsonl, junit, github, quiet, found `jsno`; did you mean `json`?");
+        assert_eq!(error, "expected one of human, json, jsonl, junit, github, quiet, plan, found `jsno`; did you mean `json`?");
     }
 
     #[test]

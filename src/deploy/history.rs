@@ -109,6 +109,19 @@ impl Survey {
         groups.iter().map(|(what, hosts)| format!("{what} ({})", hosts.join(", "))).collect::<Vec<_>>().join("; ")
     }
 
+    /// State files that nobody can make sense of. To deploy over them would lose what they mean.
+    pub fn unreadable(&self) -> Option<String> {
+        let lines: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|(host, state)| match state {
+                HostState::Unreadable(why) => Some(format!("{host}: {why}")),
+                _ => None,
+            })
+            .collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+
     /// Whether hosts that could be asked are on different releases.
     pub fn is_mixed(&self) -> bool {
         let mut known = self.hosts.iter().filter_map(|(_, state)| match state {

@@ -173,6 +173,10 @@ impl Run<'_> {
         let survey = Survey::take(&pipeline.fleet, &pipeline.environment, &hosts).await;
         self.had_release = survey.agreed().is_some();
         self.report.from = survey.describe();
+        if let Some(detail) = survey.unreadable() {
+            self.end("plan", began, StageStatus::Failed, format!("{detail}; nothing was changed: repair it, or move it away")).await;
+            return Err(Exit::Error);
+        }
         if survey.is_mixed() {
             self.note(format!("MIXED FLEET: {}", survey.describe())).await;
         }

@@ -6,12 +6,14 @@
 mod diff;
 mod dump;
 mod github;
+mod html;
 mod human;
 mod json;
 pub mod jsonl;
 mod junit;
 mod minimal;
 mod paint;
+mod plan;
 mod quiet;
 pub mod snippet;
 
@@ -23,12 +25,14 @@ use crate::event::Event;
 
 pub use dump::json as python_json;
 pub use github::Github;
+pub use html::Html;
 pub use human::{Human, Look, ResultFormat};
 pub use json::Json;
 pub use jsonl::Jsonl;
 pub use junit::Junit;
 pub use minimal::Minimal;
 pub use paint::{Color, Paint};
+pub use plan::Plan;
 pub use quiet::Quiet;
 
 /// Where a reporter writes.

@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "only tests call this, and a skipped one says so")]
 
 mod api;
+mod command;
+mod cost;
 mod death;
 mod failure;
 mod parts;
 mod release;
+mod rules;
 mod turns;
 
 use std::fs;
@@ -63,9 +66,13 @@ impl World {
     pub(crate) async fn with(more: &str) -> Option<Self> {
         let [nginx, redis, prometheus, gateway] = parts::installed()?;
         let root = tempfile::Builder::new().prefix("rappel-world-").tempdir().unwrap();
-        let mut hosts = Vec::new();
+        let mut hosts: Vec<Host> = Vec::new();
         for name in ["web1", "web2", "web3", "data1"] {
             hosts.push(Host::start(name, root.path()).await?);
+        }
+        // One key logs in everywhere.
+        for host in hosts.iter().skip(1) {
+            fs::copy(hosts[0].sshd.login.with_extension("pub"), &host.sshd.authorized).unwrap();
         }
         let sites: Vec<_> = hosts.iter().map(|host| (host.nginx, host.backend, host.frontend)).collect();
         let (nginx, nginx_config) = parts::nginx(&nginx, root.path(), &sites);
@@ -90,7 +97,7 @@ impl World {
         copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks")), &runner.join("playbooks"));
         let (prometheus, gateway, github) = (self.monitoring.prometheus(), self.monitoring.gateway(), &self.github.url);
         let config = format!(
-            "environments:\n  production:\n    inventory: hosts\n    hosts: webservers\n    coordinator: data1\n    become_root: false\n    \
+            "environments:\n  production:\n    inventory: inventories/production/hosts\n    hosts: webservers\n    coordinator: data1\n    become_root: false\n    \
              playbooks:\n      deploy: playbooks/site.yml\n      rollback: playbooks/rollback-production.yml\n      \
              safe_rollback: playbooks/rollback-production-safe.yml\n      validate: playbooks/validate-production-deploy.yml\n      \
              health: playbooks/check-health.yml\n    coordinator_directory: {root}/disks/data1/coordinator\n    \
@@ -115,7 +122,9 @@ impl World {
             }
             inventory.push_str(&host.line());
         }
-        fs::write(runner.join("hosts"), inventory).unwrap();
+        let inventories = runner.join("inventories/production");
+        fs::create_dir_all(inventories.join("group_vars")).unwrap();
+        fs::write(inventories.join("hosts"), inventory).unwrap();
         let variables = format!(
             "ansible_host: 127.0.0.1\ndisk: {root}/disks/{{{{ inventory_hostname }}}}\ndeployment_environment: production\n\
              deployment_become: false\ndeployment_runtime: process\ndeployment_service_manager: pidfile\n\
@@ -131,8 +140,7 @@ impl World {
             nginx = nginx_config.display(),
             program = env!("CARGO_BIN_EXE_rappel"),
         );
-        fs::create_dir_all(runner.join("group_vars")).unwrap();
-        fs::write(runner.join("group_vars/all.yml"), variables).unwrap();
+        fs::write(inventories.join("group_vars/all.yml"), variables).unwrap();
     }
 
     /// A command on the primary runner, in a job of GitHub's.
@@ -145,6 +153,7 @@ impl World {
             ("USER", "ci".to_owned()),
             ("RAPPEL_AGENT", text(&agent_script(self.root.path())).to_owned()),
             ("ANSIBLE_CONFIG", "/dev/null".to_owned()),
+            ("ANSIBLE_PRIVATE_KEY_FILE", text(&self.hosts[0].sshd.login).to_owned()),
             ("RUNNER_NAME", "production-runner-01".to_owned()),
             ("AUTO_DEPLOY_TO_PRODUCTION", "true".to_owned()),
             ("PRODUCTION_SSH_PRIVATE_KEY", format!("{SENTINEL}-key")),
@@ -258,15 +267,15 @@ impl Host {
         let sshd = &self.sshd;
         fs::write(sshd.login.with_file_name("known_hosts"), sshd.known()).unwrap();
         format!(
-            "{} ansible_port={} ansible_user={} backend_port={} frontend_port={} nginx_port={} ansible_ssh_private_key_file={} \
-             ansible_ssh_args='-F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=none -o IdentityAgent=none'\n",
+            "{} ansible_port={} ansible_user={} backend_port={} frontend_port={} nginx_port={} \
+             deployment_authorized_keys={} ansible_ssh_args='-F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=none -o IdentityAgent=none'\n",
             self.name,
             sshd.port,
             sshd.user,
             self.backend,
             self.frontend,
             self.nginx,
-            sshd.login.display(),
+            sshd.authorized.display(),
             sshd.login.with_file_name("known_hosts").display()
         )
     }

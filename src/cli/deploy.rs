@@ -374,13 +374,7 @@ pub(super) fn status(options: &StatusOptions) -> Outcome {
 
 /// `rappel recover`.
 pub(super) fn recover(options: &RecoverOptions) -> Outcome {
-    let recovery = Ready::new(&options.common)?.ask(|pipeline| async move { pipeline.recover().await })?;
-    recovery.settled.iter().for_each(|line| say(line));
-    recovery.unknown.iter().for_each(|line| say(&format!("unknown: {line}")));
-    if recovery.settled.is_empty() && recovery.unknown.is_empty() {
-        say("no transaction was left open");
-    }
-    Ok(if recovery.unknown.is_empty() { Exit::Success } else { Exit::Unreachable })
+    Ready::new(&options.common)?.go(|pipeline| async move { pipeline.recover().await })
 }
 
 /// `rappel history`.

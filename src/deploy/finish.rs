@@ -143,8 +143,9 @@ impl Run<'_> {
     async fn unlock(&mut self) {
         let Some(held) = self.held.take() else { return };
         let began = self.begin("unlock").await;
-        if self.report.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Unknown) {
-            held.leave();
+        if self.unsettled || self.report.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Unknown) {
+            // Where even this cannot be written, the lease ends by itself.
+            let _ = held.leave().await;
             let detail = format!("the lock stays: run `rappel recover {}`", self.report.environment);
             return self.end("unlock", began, StageStatus::Skipped, detail).await;
         }

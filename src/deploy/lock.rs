@@ -38,6 +38,8 @@ pub struct Ticket {
     pub silent: Duration,
     /// Its lease ran out.
     pub dead: bool,
+    /// It was drawn by hand and never dies.
+    pub by_hand: bool,
 }
 
 impl Ticket {
@@ -225,9 +227,10 @@ impl Held {
         self.place.release(self.number).await
     }
 
-    /// Stops the heart and leaves the ticket: what the transaction left open keeps the lock until `recover`.
-    pub fn leave(self) {
+    /// Stops the heart and leaves the ticket as one of a dead holder: who comes next must recover first.
+    pub async fn leave(self) -> Result<(), LockError> {
         self.heart.abort();
+        self.place.ask("leave", named([("ticket", Value::Int(self.number))])).await.map(drop)
     }
 }
 
@@ -270,6 +273,7 @@ fn tickets(outcome: &Outcome) -> Vec<Ticket> {
                 age: seconds("age"),
                 silent: seconds("silent"),
                 dead: ticket.get("dead") == Some(&Value::Bool(true)),
+                by_hand: int("lease") == 0,
             })
         })
         .collect()

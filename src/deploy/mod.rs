@@ -124,20 +124,14 @@ impl Pipeline {
         run.summarize(exit).await
     }
 
-    /// Ends what a dead controller left open, and takes its ticket out of the lock's queue.
-    ///
-    /// # Errors
-    /// The inventory, or the lock's host, gives no answer.
-    pub async fn recover(&self) -> Result<recover::Recovery, String> {
-        let hosts = self.fleet.hosts(&self.environment.hosts)?;
-        let recovery = recover::recover(self.fleet.as_ref(), &hosts).await;
-        if recovery.unknown.is_empty() {
-            let place = self.place()?;
-            for ticket in place.queue().await.map_err(|error| error.to_string())?.into_iter().filter(|ticket| ticket.dead) {
-                place.release(ticket.number).await.map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(recovery)
+    /// Ends what a dead controller left open, and sees that the hosts run what they say. A deployment that lives is left alone.
+    pub async fn recover(&self) -> Report {
+        let mut run = Run::new(self, "recover", String::new());
+        let exit = match run.finish_others().await {
+            Ok(()) => Exit::Success,
+            Err(exit) => exit,
+        };
+        run.finish(exit).await
     }
 
     /// The host that keeps lock and history.
@@ -177,6 +171,10 @@ struct Run<'a> {
     jump: Option<String>,
     /// All hosts were on one release before.
     had_release: bool,
+    /// The lock's holder had died.
+    took_over: bool,
+    /// Hosts could not be asked about transactions: nobody may deploy before they were.
+    unsettled: bool,
 }
 
 impl<'a> Run<'a> {
@@ -201,7 +199,7 @@ impl<'a> Run<'a> {
             failover: None,
         };
         let observer = Observer::default();
-        Self { pipeline, started: Instant::now(), observer, report, held: None, jump: None, had_release: false }
+        Self { pipeline, started: Instant::now(), observer, report, held: None, jump: None, had_release: false, took_over: false, unsettled: false }
     }
 
     async fn begin(&self, stage: &str) -> Instant {

@@ -123,7 +123,8 @@ impl Report {
     /// One line for people.
     pub fn headline(&self) -> String {
         let Self { environment, action, target, .. } = self;
-        format!("{action} of {environment} to {target}: {}", self.outcome())
+        let to = if target.is_empty() { String::new() } else { format!(" to {target}") };
+        format!("{action} of {environment}{to}: {}", self.outcome())
     }
 
     /// The Markdown of a step summary.

@@ -2,18 +2,21 @@
 
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::event::{Changes, CheckStatus, EventKind, Exit, StageStatus};
 use crate::wire::{Map, Value};
 
+use super::config::LockSettings;
 use super::fleet::Order;
-use super::history::Survey;
+use super::history::{HostState, Survey};
 use super::lock::Waiting;
 use super::{Run, Wanted, as_json, preflight, runner};
 
 impl Run<'_> {
     /// Everything before the deployment. `false`: there is nothing to do.
     pub(super) async fn prepare(&mut self, wanted: &Wanted) -> Result<bool, Exit> {
-        self.lock().await?;
+        self.lock(self.pipeline.environment.lock.clone()).await?;
         self.recover().await?;
         self.choose_runner().await?;
         self.check_first(&wanted.images()).await?;
@@ -22,7 +25,7 @@ impl Run<'_> {
 
     /// Everything before a rollback.
     pub(super) async fn prepare_rollback(&mut self) -> Result<(), Exit> {
-        self.lock().await?;
+        self.lock(self.pipeline.environment.lock.clone()).await?;
         self.recover().await?;
         self.choose_runner().await?;
         self.check_first(&[]).await?;
@@ -43,7 +46,7 @@ impl Run<'_> {
         self.pipeline.fleet.hosts(&self.pipeline.environment.hosts).map_err(|_| Exit::Error)
     }
 
-    async fn lock(&mut self) -> Result<(), Exit> {
+    async fn lock(&mut self, settings: LockSettings) -> Result<(), Exit> {
         let began = self.begin("lock").await;
         let place = match self.pipeline.place() {
             Ok(place) => place,
@@ -55,10 +58,9 @@ impl Run<'_> {
         let owner: Map = self.report.origin.entries().map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect();
         let reason = format!("{} {}", self.report.action, self.report.target);
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let environment = &self.pipeline.environment;
         let acquiring = async {
             let tell = tell; // dropped at the end, so that the listener ends
-            place.acquire(&environment.lock, owner, &reason, &self.pipeline.stop, |waiting| drop(tell.send(waiting))).await
+            place.acquire(&settings, owner, &reason, &self.pipeline.stop, |waiting| drop(tell.send(waiting))).await
         };
         let listening = async {
             let mut took_over = None;
@@ -75,9 +77,11 @@ impl Run<'_> {
         };
         match tokio::join!(acquiring, listening) {
             (Ok(held), took_over) => {
+                let taken = took_over.is_some();
                 let detail = took_over.map(|holder| format!(", taken over from {holder}")).unwrap_or_default();
                 let detail = format!("ticket {} on {}{detail}", held.number(), place.host);
                 self.held = Some(held);
+                self.took_over = taken;
                 self.end("lock", began, StageStatus::Passed, detail).await;
                 Ok(())
             }
@@ -96,11 +100,52 @@ impl Run<'_> {
             let detail =
                 format!("cannot ask {}; once they answer: `rappel recover {}`", recovery.unknown.join(", "), self.report.environment);
             self.end("recover", began, StageStatus::Failed, detail).await;
+            self.unsettled = true;
             return Err(Exit::Unreachable);
         }
         let detail = if recovery.settled.is_empty() { "no transaction was left open".to_owned() } else { recovery.settled.join("; ") };
         self.end("recover", began, StageStatus::Passed, detail).await;
+        if self.took_over || !recovery.settled.is_empty() {
+            self.restore(&hosts).await;
+        }
         Ok(())
+    }
+
+    /// `rappel recover`.
+    pub(super) async fn finish_others(&mut self) -> Result<(), Exit> {
+        let place = self.pipeline.place().map_err(|_| Exit::Error)?;
+        let queue = place.queue().await.unwrap_or_default();
+        if queue.first().is_some_and(|holder| holder.by_hand) {
+            // Whoever holds the lock by hand wants others to stay out, and this to be done.
+            for ticket in queue.into_iter().filter(|ticket| ticket.dead) {
+                self.took_over |= place.release(ticket.number).await.is_ok();
+            }
+        } else {
+            let LockSettings { lease, heartbeat, .. } = self.pipeline.environment.lock;
+            self.lock(LockSettings { lease, heartbeat, timeout: lease + 2 * heartbeat }).await?;
+        }
+        self.recover().await?;
+        let wrong = self.report.stages.iter().any(|row| row.stage == "restore" && row.status == StageStatus::Failed);
+        if wrong { Err(Exit::Failed) } else { Ok(()) }
+    }
+
+    /// After an undo that no rescue task went along with, what runs may not be what the files say: the playbook that goes to the
+    /// last known-good release starts that again, and changes nothing where it runs.
+    async fn restore(&mut self, hosts: &[String]) {
+        let Some(playbook) = self.pipeline.environment.playbooks.safe_rollback.clone() else { return };
+        let survey = Survey::take(&self.pipeline.fleet, &self.pipeline.environment, hosts).await;
+        if !survey.hosts.iter().any(|(_, state)| matches!(state, HostState::Known(_))) {
+            return self.note("no host has a release to go back to: what the dead deployment started may still run").await;
+        }
+        let began = self.begin("restore").await;
+        self.observer.start_over();
+        let exit = self.play(Order { playbook, atomic: true, ..Order::default() }, &CancellationToken::new()).await;
+        if exit == Exit::Success {
+            self.end("restore", began, StageStatus::Passed, "every host runs its last known-good release").await;
+        } else {
+            let why = self.observer.incident().map_or_else(|| "it failed".to_owned(), |incident| incident.message.clone());
+            self.end("restore", began, StageStatus::Failed, format!("{why}; see the runbook")).await;
+        }
     }
 
     async fn choose_runner(&mut self) -> Result<(), Exit> {

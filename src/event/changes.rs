@@ -58,6 +58,20 @@ impl Changes {
         }
     }
 
+    /// Hosts in the order of their play, whoever was first.
+    fn sort(step: &mut Step, hosts: &IndexSet<String>) {
+        let place = |host: &String| hosts.get_index_of(host);
+        let mut items: Vec<Option<String>> = Vec::new();
+        for group in &mut step.groups {
+            group.hosts.sort_by_key(place);
+            if !items.contains(&group.item) {
+                items.push(group.item.clone());
+            }
+        }
+        let item = |group: &Group| items.iter().position(|item| *item == group.item);
+        step.groups.sort_by_key(|group| (item(group), group.hosts.first().and_then(place)));
+    }
+
     fn changed(&mut self, result: &TaskResult) {
         let known = result.status == Status::Changed;
         // What has no prediction skips itself; it has no condition to name.
@@ -74,6 +88,7 @@ impl Changes {
                 step.groups.push(Group { hosts, item, diff, known });
             }
         }
+        Self::sort(step, &self.hosts);
     }
 
     /// The tasks that would change something, in order.

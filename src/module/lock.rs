@@ -23,6 +23,7 @@ choice! {
         Take = "take",
         Renew = "renew",
         TakeOver = "take_over",
+        Leave = "leave",
         Release = "release",
         Show = "show",
     }
@@ -34,7 +35,7 @@ params! {
         /// Where the queue is kept; made when missing.
         directory: PathText,
         /// `take` draws a ticket, `renew` keeps it alive and asks for its turn, `take_over` removes a dead holder,
-        /// `release` gives the ticket back, `show` lists the queue.
+        /// `leave` keeps the ticket but lets its lease end now, `release` gives the ticket back, `show` lists the queue.
         action: Action,
         /// The ticket, for all but `take` and `show`.
         ticket: Option<i64>,
@@ -122,6 +123,14 @@ impl Queue {
         Err(Failure::new(format!("ticket {number} cannot take over: the holder is alive, or others come first")))
     }
 
+    fn leave(&mut self, number: i64, now: i64) -> Result<(), Failure> {
+        let position = self.position(number)?;
+        if let Some(ticket) = self.tickets.get_mut(position) {
+            ticket.renewed = now - ticket.lease - 1;
+        }
+        Ok(())
+    }
+
     fn outcome(&self, number: Option<i64>, now: i64) -> Result<Outcome, Failure> {
         let queue = Value::List(self.tickets.iter().map(|ticket| ticket.show(now)).collect());
         let mut outcome = Outcome::default().with("queue", queue);
@@ -160,6 +169,10 @@ impl Module for Lock {
             }
             Action::TakeOver => {
                 queue.take_over(wanted()?, now)?;
+                self.ticket
+            }
+            Action::Leave => {
+                queue.leave(wanted()?, now)?;
                 self.ticket
             }
             Action::Release => {
@@ -256,6 +269,14 @@ mod tests {
         waiting.take_over(2, 161).unwrap();
         assert_eq!(waiting.position(2).unwrap(), 0);
         assert_eq!(waiting.renew(1, 162).unwrap_err().data.get("lost"), Some(&Value::Bool(true)), "the old holder hears of it");
+    }
+
+    #[test]
+    fn a_ticket_that_is_left_counts_as_dead_at_once() {
+        let mut waiting = queue(&[(1, 60, 100), (2, 60, 100)]);
+        waiting.leave(1, 100).unwrap();
+        waiting.take_over(2, 100).unwrap();
+        assert_eq!(waiting.position(2).unwrap(), 0);
     }
 
     #[test]

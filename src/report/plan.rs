@@ -1,6 +1,6 @@
 //! The plan of a dry run: what would change, grouped over hosts, and how well it can be undone.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::{Look, Quiet, Reporter, Streams};
 use crate::event::{Changes, Event, EventKind};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use tokio::sync::Semaphore;
@@ -19,6 +20,9 @@ use crate::plan::{Block, Step};
 use crate::template::{Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
 use crate::wire::{self, Map};
+
+/// How long a task may go on after the first signal. CI systems give seconds, and the way back needs most of them.
+const INTERRUPTED: Duration = Duration::from_secs(1);
 
 /// One batch of a play.
 pub(super) struct Batch {
@@ -188,6 +192,12 @@ impl Batch {
         }
         let mut outcomes = Vec::with_capacity(hosts.len());
         let stop = self.shared.stop.clone();
+        let going_on = self.fatal.is_none();
+        let interrupted = async {
+            self.shared.cancel.cancelled().await;
+            tokio::time::sleep(INTERRUPTED).await;
+        };
+        tokio::pin!(interrupted);
         loop {
             tokio::select! {
                 joined = tasks.join_next() => match joined {
@@ -196,6 +206,11 @@ impl Batch {
                     None => break,
                 },
                 () = stop.cancelled() => {
+                    tasks.abort_all();
+                    break;
+                }
+                // What runs on the way back is not interrupted by what began it.
+                () = &mut interrupted, if going_on => {
                     tasks.abort_all();
                     break;
                 }
@@ -218,7 +233,8 @@ impl Batch {
 
     async fn settle(&mut self, round: &Round, outcomes: Vec<(String, HostOutcome)>, once: bool) {
         // While the fleet goes back, a host that cannot must not keep the others from it.
-        let going_back = round.step.section.is_some() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop;
+        let recovering = |host: &String| self.cursors.get(host).is_some_and(Cursor::recovering);
+        let going_back = round.hosts.iter().any(recovering) && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop;
         let fatal = self.any_errors_fatal(round) && !going_back;
         let mut includes = Vec::new();
         let mut failed = None;

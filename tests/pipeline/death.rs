@@ -56,8 +56,9 @@ async fn what_a_killed_controller_left_is_finished_by_the_second_runner() {
     for host in &world.hosts[..3] {
         assert_eq!(host.state()["current_version"], "shop:1.0.0", "{}", recovered.text);
     }
+    assert_eq!(world.versions(), all("1.0.0"), "{}", recovered.text);
     let health = world.rappel(&["health", "production"]);
-    assert_eq!((health.code, world.versions()), (0, all("1.0.0")), "{}{}", recovered.text, health.text);
+    assert_eq!(health.code, 0, "{}", health.text);
     // The dead holder's ticket is no obstacle for the next deployment.
     let mut command = world.command(&["deploy", "production", "backend_image=shop:2.1.0 frontend_image=web:2.1.0"]);
     command.env("RUNNER_NAME", "production-runner-02");
@@ -101,11 +102,10 @@ async fn a_host_that_dies_in_the_middle_is_named_and_recovered_when_it_is_back()
     assert!(issue.contains("| web3 | ⚠️ unknown: run `rappel recover`"), "{issue}");
     assert!(done.text.contains("web3 could not be asked; the lock stays until `rappel recover production`"), "{}", done.text);
     let early = world.rappel(&["recover", "production"]);
-    assert!(early.code == 4 && early.text.contains("unknown: web3"), "{} {}", early.code, early.text);
+    assert!(early.code == 4 && early.text.contains("cannot ask web3"), "{} {}", early.code, early.text);
     world.hosts[2].sshd.revive().await;
     let recovered = world.rappel(&["recover", "production"]);
-    assert_eq!((recovered.code, world.hosts[2].state()["current_version"].as_str()), (0, Some("shop:1.0.0")), "{}", recovered.text);
-    // A machine that was switched on again starts its services.
+    assert_eq!((recovered.code, world.versions()), (0, all("1.0.0")), "{}", recovered.text);
     let next = world.deploy("2.1.0", &[]);
     assert_eq!((next.code, world.versions()), (0, all("2.1.0")), "{}", next.text);
     world.is_clean(&[&first, &done, &early, &recovered, &next]);

@@ -108,11 +108,18 @@ impl Report {
         match self.exit {
             Exit::Success if self.skipped => "nothing to do",
             Exit::Success => "success",
+            Exit::RollbackFailed if self.is_only_unknown() => "hosts unknown",
             Exit::RollbackFailed => "MIXED FLEET",
             _ if self.rolled_back => "rolled back",
             Exit::Interrupted => "cancelled",
             _ => "failed",
         }
+    }
+
+    /// Whether hosts could not be asked, but none is known to be broken.
+    fn is_only_unknown(&self) -> bool {
+        let any = |wanted| self.verdicts.iter().any(|(_, verdict)| *verdict == wanted);
+        any(Verdict::Unknown) && !any(Verdict::RollbackFailed)
     }
 
     /// Whether somebody must hear of it.

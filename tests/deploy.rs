@@ -159,7 +159,7 @@ fn a_lock_that_is_held_by_hand_keeps_deployments_waiting() {
 
 #[test]
 fn what_another_tool_left_is_named_and_nothing_is_lost() {
-    for (content, why) in [("{ not json", "is not JSON"), ("{\"version\": 3}", "has no `current_version`")] {
+    for (content, why) in [("{ not json", "is not JSON"), ("{\"version\": 3}", "is JSON, but has no `current_version`")] {
         let fleet = Fleet::new("");
         fleet.rappel(&ONE);
         fleet.write("web2/state.json", content);

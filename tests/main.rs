@@ -13,6 +13,7 @@ mod modules;
 mod output;
 mod pipeline;
 mod reference;
+mod report;
 mod semantics;
 mod ssh;
 mod support;

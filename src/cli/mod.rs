@@ -22,6 +22,7 @@ mod reference;
 mod replay;
 mod report;
 mod scripts;
+mod traces;
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -115,6 +115,9 @@ pub(super) fn outputs_or(
         let look = if file.is_some() { &Look { paint: Paint(false), ..look.clone() } } else { look };
         add(&mut outputs, format.reporter(look), file.as_deref())?;
     }
+    if let Some(traces) = super::traces::Traces::from_environment() {
+        outputs.add(Box::new(traces));
+    }
     if let Some(path) = record {
         add(&mut outputs, Box::new(Jsonl), Some(path))?;
     }

@@ -179,6 +179,7 @@ where
     while let Some(event) = receiver.blocking_recv() {
         outputs.on(&event);
     }
+    outputs.finish();
     let exit = runtime.block_on(running).map_err(|error| Stopped { exit: Exit::Bug, message: format!("the run ended by itself: {error}") });
     runtime.shutdown_background();
     exit

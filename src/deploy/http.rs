@@ -57,13 +57,17 @@ impl Ask {
 
     /// Sends it and waits.
     pub async fn send(self) -> Result<Answer, NoAnswer> {
-        match tokio::task::spawn_blocking(move || self.exchange()).await {
+        match tokio::task::spawn_blocking(move || self.send_now()).await {
             Ok(answered) => answered,
             Err(error) => Err(NoAnswer(error.to_string())),
         }
     }
 
-    fn exchange(self) -> Result<Answer, NoAnswer> {
+    /// The same, where no runtime is.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn send_now(self) -> Result<Answer, NoAnswer> {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(self.limit))
             .http_status_as_error(false)

@@ -225,6 +225,7 @@ impl Work {
         match self {
             Self::Module(entry) => entry.reversible,
             Self::Action(spec) => spec.reversible,
+            Self::Foreign(_) | Self::Named => module::Reversible::Impossible,
         }
     }
 }

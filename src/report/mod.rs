@@ -52,6 +52,14 @@ pub trait Reporter {
     /// # Errors
     /// What the stream said.
     fn on(&mut self, event: &Event, to: &mut Streams<'_>) -> io::Result<()>;
+
+    /// No event comes any more.
+    ///
+    /// # Errors
+    /// What the stream said.
+    fn over(&mut self, _: &mut Streams<'_>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One reporter and where it writes.
@@ -86,6 +94,15 @@ impl Outputs {
     /// Hands `event` to every output, in the order they were added.
     pub fn on(&mut self, event: &Event) {
         self.write(event, &mut io::stdout().lock(), &mut io::stderr().lock());
+    }
+
+    /// Tells every output that the run is over.
+    pub fn finish(&mut self) {
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        for output in &mut self.outputs {
+            // Whoever could not be written to has said so before.
+            let _ = output.reporter.over(&mut Streams { out: &mut out, err: &mut err });
+        }
     }
 
     fn write(&mut self, event: &Event, out: &mut dyn Write, err: &mut dyn Write) {

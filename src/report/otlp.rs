@@ -1,7 +1,6 @@
 //! OpenTelemetry traces of a run, as OTLP/JSON: the run, its stages, plays, tasks, and each task on each host.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};

@@ -178,7 +178,7 @@ fn variables(node: &Node, what: &str, diags: &mut Diagnostics) -> bool {
         }
     };
     // Each is looked at, so that all mistakes are told at once.
-    map.iter().filter(|pair| !fits(*pair)).count() == 0
+    map.iter().filter(|pair| !fits(pair)).count() == 0
 }
 
 /// Whether `name` can be a variable's; says so if not.

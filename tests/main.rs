@@ -14,6 +14,7 @@ mod output;
 mod pipeline;
 mod reference;
 mod report;
+mod secrets;
 mod semantics;
 mod ssh;
 mod support;

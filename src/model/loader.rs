@@ -61,8 +61,11 @@ impl Loader {
 
     /// Reads a file of variables, YAML or JSON, encrypted or not.
     pub fn vars_file(&self, path: &Path, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Variables {
-        let node = self.read(path, "the file of variables", wanted_at, diags).and_then(|id| self.parse(id, diags));
-        let Some(node) = node else { return Vec::new() };
+        let Some(id) = self.read(path, "the file of variables", wanted_at, diags) else { return Vec::new() };
+        let Some(node) = self.parse(id, diags) else { return Vec::new() };
+        if self.sources.get(id).secret {
+            self.vault.secrets().hide_all(&node);
+        }
         variables(&node, diags)
     }
 

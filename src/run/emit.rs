@@ -1,20 +1,14 @@
 //! [`Emitter`]: where events are made, and where secrets are taken out of them.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::mpsc::Sender;
 
 use crate::event::{Event, EventKind, Exit, Finding, Recap, TaskResult};
-use crate::text::{Diagnostic, Sources};
+use crate::text::{Diagnostic, Secrets, Sources};
 use crate::wire::{Map, Value};
-
-/// Shorter secrets are left alone: replacing every `a` would make nonsense of the output and hide nothing.
-const SHORTEST_SECRET: usize = 4;
-
-const MASK: &str = "********";
 
 /// Sends events. Clones share everything.
 #[derive(Clone, Debug)]
@@ -28,21 +22,14 @@ struct Inner {
     started: Instant,
     sources: Sources,
     next_task: AtomicU64,
-    secrets: RwLock<BTreeSet<String>>,
+    secrets: Secrets,
     recap: Mutex<Recap>,
 }
 
 impl Emitter {
-    /// Sends to `out`.
-    pub fn new(out: Sender<Event>, sources: Sources) -> Self {
-        let inner = Inner {
-            out,
-            started: Instant::now(),
-            sources,
-            next_task: AtomicU64::new(1),
-            secrets: RwLock::default(),
-            recap: Mutex::default(),
-        };
+    /// Sends to `out`, and shows nothing of `secrets`.
+    pub fn new(out: Sender<Event>, sources: Sources, secrets: Secrets) -> Self {
+        let inner = Inner { out, started: Instant::now(), sources, next_task: AtomicU64::new(1), secrets, recap: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -53,10 +40,7 @@ impl Emitter {
 
     /// From now on `secret` shows as stars in every event.
     pub fn hide(&self, secret: &str) {
-        let secret = secret.trim();
-        if secret.len() >= SHORTEST_SECRET {
-            self.inner.secrets.write().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
-        }
+        self.inner.secrets.hide(secret);
     }
 
     /// Tells the world. Waits while the reporters are behind: a slow terminal slows the run instead of eating memory.
@@ -86,15 +70,11 @@ impl Emitter {
 
     /// `text` with known secrets starred.
     pub fn mask(&self, text: &str) -> String {
-        let secrets = self.inner.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        secrets
-            .iter()
-            .filter(|secret| text.contains(secret.as_str()))
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+        self.inner.secrets.mask(text)
     }
 
     fn redact(&self, kind: &mut EventKind) {
-        if self.inner.secrets.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if self.inner.secrets.is_empty() {
             return;
         }
         match kind {
@@ -134,6 +114,9 @@ impl Emitter {
         finding.diagnostic.message = self.mask(&finding.diagnostic.message);
         for (_, text) in &mut finding.diagnostic.labels {
             *text = self.mask(text);
+        }
+        if let Some(note) = &mut finding.diagnostic.help {
+            *note = self.mask(note);
         }
         for excerpt in &mut finding.excerpts {
             // Same length, so that the label still points at the right place.

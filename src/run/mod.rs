@@ -36,7 +36,7 @@ use crate::model::{Inventory, Keyword, Loader, Prompt};
 use crate::plan::scope::Locals;
 use crate::plan::{self, Plan};
 use crate::ssh::Connector;
-use crate::template::{Expr, Scope, Templar, Value, to_wire};
+use crate::template::{Expr, Scope, Templar, to_wire};
 use crate::text::{Diagnostic, Sources, Vault};
 use crate::wire;
 
@@ -102,7 +102,7 @@ enum Effect {
 
 /// Runs `plan` and says how it ended.
 pub async fn run(plan: Plan, settings: Settings, inputs: Inputs, events: Sender<Event>) -> Exit {
-    let emitter = Emitter::new(events, inputs.sources.clone());
+    let emitter = Emitter::new(events, inputs.sources.clone(), inputs.vault.secrets().clone());
     let shared = Arc::new(Shared::new(settings, inputs, emitter));
     shared.started().await;
     let mut runner = Runner { shared: shared.clone() };

@@ -35,7 +35,7 @@ impl Reach {
     /// Hosts of `inputs`, with the variables that stand beside the playbooks in `folder`; as root if `privileged`.
     pub fn new(settings: Settings, inputs: Inputs, folder: PathBuf, privileged: bool) -> Self {
         let (nobody, _) = mpsc::channel(1); // these calls are no part of a run: there is nobody to tell
-        let events = Emitter::new(nobody, inputs.sources.clone());
+        let events = Emitter::new(nobody, inputs.sources.clone(), inputs.vault.secrets().clone());
         let shared = Arc::new(Shared::new(settings, inputs, events));
         let plan = plan::Play {
             span: Span::default(),

@@ -79,10 +79,24 @@ impl Shared {
     }
 
     pub(super) async fn started(&self) {
+        self.hide_passwords();
         let playbooks = self.settings.playbooks.iter().map(|path| path.display().to_string()).collect();
         let config = self.settings.config_file.as_ref().map(|path| path.display().to_string());
         let hosts = self.inventory().hosts().len();
         self.events.emit(EventKind::RunStarted { playbooks, check: self.settings.check, hosts, config }).await;
+    }
+
+    /// Connection passwords of the inventory are secrets from the first event on, used or not.
+    fn hide_passwords(&self) {
+        let inventory = self.inventory();
+        let vars = inventory.hosts().map(|host| &host.vars).chain(inventory.groups().map(|group| &group.vars));
+        for (name, value) in vars.flat_map(|vars| vars.iter()) {
+            if name.value.starts_with("ansible_") && (name.value.ends_with("_pass") || name.value.ends_with("password")) {
+                if let Some(text) = value.as_str() {
+                    self.events.hide(text);
+                }
+            }
+        }
     }
 
     pub(super) async fn finished(&self) -> Exit {

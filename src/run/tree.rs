@@ -37,7 +37,7 @@ pub(super) fn unsealed(path: &Path, vault: Option<&Vault>) -> io::Result<Option<
     if !is_sealed(&head) {
         return Ok(None);
     }
-    vault.open(&fs::read_to_string(path)?).map(Some).map_err(io::Error::other)
+    vault.open_hidden(&fs::read_to_string(path)?).map(Some).map_err(io::Error::other)
 }
 
 struct Walk<'a> {

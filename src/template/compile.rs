@@ -27,7 +27,7 @@ impl Sealed {
     /// What is inside.
     pub(super) fn open(&self, templar: &Templar) -> Result<&Expr> {
         let opened = self.opened.get_or_init(|| {
-            let plain = templar.vault.open(&self.envelope).map_err(|error| error.to_string())?;
+            let plain = templar.vault.open_hidden(&self.envelope).map_err(|error| error.to_string())?;
             let text = String::from_utf8(plain).map_err(|_| "the sealed value is not text".to_owned())?;
             Ok(Expr::Literal(Value::from(text), self.span))
         });

@@ -9,11 +9,13 @@ pub mod ini;
 pub mod literal;
 mod mistake;
 mod scalar;
+mod secrets;
 mod source;
 pub mod vault;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, did_you_mean};
+pub use secrets::Secrets;
 pub use source::{Position, Source, SourceId, Sources, Span, Spanned, files_below};
 pub use vault::{Vault, VaultError};
 

@@ -14,6 +14,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::Secrets;
+
 type Aes256Ctr = ctr::Ctr128BE<aes::Aes256>;
 
 const MAGIC: &str = "$ANSIBLE_VAULT";
@@ -65,6 +67,7 @@ fn listed(ids: &[String]) -> String {
 #[derive(Clone, Default)]
 pub struct Vault {
     passwords: Vec<(String, Zeroizing<Vec<u8>>)>,
+    secrets: Secrets,
 }
 
 impl fmt::Debug for Vault {
@@ -96,6 +99,11 @@ impl Vault {
         self.passwords.push((id.into(), Zeroizing::new(password.into())));
     }
 
+    /// Where whoever opens an envelope tells what must not be shown.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Whether no password is known.
     pub fn is_empty(&self) -> bool {
         self.passwords.is_empty()
@@ -112,6 +120,16 @@ impl Vault {
     /// See [`VaultError`].
     pub fn open(&self, envelope: &str) -> Result<Vec<u8>, VaultError> {
         self.open_with_id(envelope).map(|mut opened| std::mem::take(&mut *opened.plain))
+    }
+
+    /// What is inside `envelope`; from now on it is hidden wherever it would be shown.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub fn open_hidden(&self, envelope: &str) -> Result<Vec<u8>, VaultError> {
+        let plain = self.open(envelope)?;
+        self.secrets.hide(&String::from_utf8_lossy(&plain));
+        Ok(plain)
     }
 
     /// What is inside `envelope`, and which password fitted: that of the id in the header is tried first, then all others.

@@ -138,7 +138,7 @@ impl WorldLookups {
         if !crate::text::vault::is_sealed(&bytes) {
             return Ok(bytes);
         }
-        self.vault.open(&String::from_utf8_lossy(&bytes)).map_err(|error| format!("{}: {error}", path.display()))
+        self.vault.open_hidden(&String::from_utf8_lossy(&bytes)).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn read(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {

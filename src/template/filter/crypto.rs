@@ -138,7 +138,7 @@ fn unvault(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     if !crate::text::vault::is_sealed(&text) {
         return Ok(value);
     }
-    let plain = vault.open(&text).map_err(|error| Error::failed(error.to_string()))?;
+    let plain = vault.open_hidden(&text).map_err(|error| Error::failed(error.to_string()))?;
     String::from_utf8(plain).map(Value::from).map_err(|_| Error::failed("the sealed value is not text"))
 }
 

@@ -106,7 +106,7 @@ fn written(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
         } else if kind.is_file() {
             let private = kind.permissions().mode() & 0o077 == 0;
             let record = path.components().any(|part| part.as_os_str() == "records");
-            let input = ["pass", "play.yml", "out", "out2", "out3"].iter().any(|name| path.ends_with(name));
+            let input = ["pass", "hosts", "play.yml", "out", "out2", "out3"].iter().any(|name| path.ends_with(name));
             if !input && (!private || record) {
                 found.push((path.display().to_string(), fs::read(&path).unwrap()));
             }

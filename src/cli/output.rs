@@ -141,6 +141,7 @@ pub(super) fn look(verbosity: u8) -> Look {
 pub(super) fn look_of(verbosity: u8, config: &Settings) -> Look {
     let yaml = config.result_format == "yaml" || config.stdout_callback.rsplit('.').next() == Some("yaml");
     Look {
+        ansible: false,
         verbosity: verbosity.max(u8::try_from(config.verbosity).unwrap_or(u8::MAX)),
         paint: Paint(colored(config)),
         width: width(),

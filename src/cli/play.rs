@@ -15,7 +15,7 @@ use crate::plan::{Mistakes, Selection};
 use crate::report::{Look, Outputs};
 use crate::run::{self, AfterFatalRescue};
 use crate::template::Manner;
-use crate::text::{Diagnostics, Severity, Sources};
+use crate::text::{Diagnostic, Diagnostics, Severity, Sources};
 
 /// How many events may wait for slow reporters before the run waits too.
 const BACKLOG: usize = 1024;
@@ -93,7 +93,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     if ansible {
         prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true });
     }
-    let look = Look { tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
+    let look = Look { ansible, tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
@@ -112,7 +112,13 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
             return Err(Stopped::error(format!("the playbook: {} could not be found", path.display())));
         }
     }
-    let plan = compiler.playbooks(&options.playbooks, &mut prepared.diags);
+    let mut plan = compiler.playbooks(&options.playbooks, &mut prepared.diags);
+    if let Some(name) = &options.start_at_task
+        && !plan.start_at(name)
+    {
+        let message = format!("No matching task \"{name}\" found. Note: --start-at-task can only follow static includes.");
+        prepared.diags.push(Diagnostic::warning("no-such-task", message));
+    }
     let failed = prepared.diags.has_errors();
     tell(&mut outputs, std::mem::take(&mut prepared.diags), &prepared.sources);
     if failed {
@@ -125,7 +131,6 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         selection,
         check: options.check,
         verbosity: look.verbosity,
-        start_at: options.start_at_task.clone(),
         atomic: options.atomic,
         after_fatal_rescue: if ansible { AfterFatalRescue::GoOn } else { AfterFatalRescue::Stop },
         stream: options.output.stream,

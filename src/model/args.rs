@@ -168,6 +168,10 @@ fn from_text(module: &str, text: &str, span: Span, sources: &Sources, args: &mut
         put(args, Spanned::new(name, span), Node::new(NodeKind::Str(value), span));
     }
     let Some(free) = found.free else { return };
+    if !takes_words(module) && is_template(&free) {
+        args.whole = Some(Node::new(NodeKind::Str(free.trim().to_owned()), span));
+        return;
+    }
     if !takes_words(module) && is_known(module) {
         let message = format!("`{}` is no parameter of `{module}`", free.trim());
         let help = format!("write `key=value`, quote a value with blanks, or give `{module}` a mapping");

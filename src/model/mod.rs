@@ -20,6 +20,7 @@ pub use keyword::{Keyword, KeywordSpec, Keywords, Level, Shape};
 pub use loader::{Loader, Variables};
 pub use pattern::Pattern;
 pub use playbook::{Entry, Import, Play, Playbook, Prompt};
+pub use reader::KEYWORD_TYPE;
 pub use role::{Role, RoleRef, RoleSource};
 pub use split::inline_options;
 pub use task::{Action, Args, Block, Item, Task};

@@ -90,7 +90,7 @@ pub(super) fn entries(node: &Node, sources: &Sources, diags: &mut Diagnostics) -
         return Vec::new();
     };
     if plays.is_empty() {
-        diags.push(Diagnostic::error("empty-playbook", "this playbook has no play").at(node.span, ""));
+        diags.push(Diagnostic::error("empty-playbook", "this playbook has no play").ansible("A playbook must contain at least one play").at(node.span, ""));
     }
     plays.iter().filter_map(|play| entry(play, sources, diags)).collect()
 }
@@ -149,9 +149,22 @@ fn play(node: &Node, entries: Vec<(Spanned<&str>, &Node)>, sources: &Sources, di
         vars_files: Vec::new(),
         prompts: Vec::new(),
     };
+    let node_entries = entries.clone();
     for (mut key, value) in entries {
         if key.value == "user" {
             key.value = "remote_user";
+            if let Some((first, _)) = node_entries.iter().find(|(other, _)| other.value == "remote_user") {
+                let words = "both 'user' and 'remote_user' are set for this play. The use of 'user' is deprecated, and should be removed";
+                let diagnostic = Diagnostic::error("two-users", "a play has `remote_user` or `user`, not both").ansible(words);
+                diags.push(diagnostic.at(key.span, "").at(first.span, "the same here").help("remove `user`"));
+            }
+        }
+        if matches!(key.value, "tasks" | "pre_tasks" | "post_tasks" | "handlers") && !matches!(value.kind, NodeKind::Seq(_) | NodeKind::Null) {
+            let shown = reader::scalar_text(value).unwrap_or_else(|| value.describe().to_owned());
+            let name = key.value;
+            let words = format!("A malformed block was encountered while loading {name}: {shown} should be a list or None");
+            diags.push(wrong_type(value, &format!("`{name}`"), "a list of tasks").ansible(words));
+            continue;
         }
         match reader::keyword(&key, value, Level::Play, &mut play.keywords, diags) {
             Some(Keyword::Roles) => play.roles = role::refs(value, diags),
@@ -172,7 +185,8 @@ fn play(node: &Node, entries: Vec<(Spanned<&str>, &Node)>, sources: &Sources, di
             None
         }
         Some(hosts) if is_empty(&hosts) => {
-            diags.push(Diagnostic::error("no-hosts", "`hosts` is empty").at(hosts.span, "expected a pattern"));
+            let words = "Hosts list cannot be empty. Please check your playbook";
+            diags.push(Diagnostic::error("no-hosts", "`hosts` is empty").ansible(words).at(hosts.span, "expected a pattern"));
             None
         }
         Some(_) => Some(play),
@@ -189,7 +203,7 @@ fn is_empty(hosts: &Node) -> bool {
 }
 
 fn not_on_a_play(key: &Spanned<&str>) -> Diagnostic {
-    let diagnostic = reader::unknown_keyword(key, Level::Play);
+    let diagnostic = reader::unknown_keyword(key, Level::Play).ansible(format!("'{}' is not a valid attribute for a Play", key.value));
     if diagnostic.help.is_none() && (Keyword::find(key.value, Level::Task).is_some() || crate::module::find(key.value).is_some()) {
         return diagnostic.help("it belongs on a task: indent it under `tasks:`");
     }
@@ -232,7 +246,9 @@ fn prompt(node: &Node, diags: &mut Diagnostics) -> Option<Prompt> {
         }
     }
     let Some(name) = node.get("name") else {
-        diags.push(Diagnostic::error("no-name", "this prompt does not say which variable it sets").at(node.span, "").help("add `name: …`"));
+        let words = "Invalid vars_prompt data structure, missing 'name' key";
+        let diagnostic = Diagnostic::error("no-name", "this prompt does not say which variable it sets").ansible(words);
+        diags.push(diagnostic.at(node.span, "").help("add `name: …`"));
         return None;
     };
     let name_text = reader::text(name, "`name`", diags)?;

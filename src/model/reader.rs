@@ -157,11 +157,22 @@ fn fits(shape: Shape, name: &str, value: &Node, diags: &mut Diagnostics) -> bool
         Shape::LoopControl => return loop_control(value, diags),
         Shape::Variable => return text(value, "`register`", diags).is_some_and(|name| variable_name(&name.value, value, diags)),
     };
-    if !fits {
-        diags.push(wrong_type(value, &format!("`{name}`"), expected));
+    if fits {
+        return true;
     }
-    fits
+    let mut mistake = wrong_type(value, &format!("`{name}`"), expected);
+    if matches!(shape, Shape::Bool | Shape::Int | Shape::Float) && is_scalar(value) {
+        // Whoever compiles the task may still let it wait until the task runs.
+        KEYWORD_TYPE.clone_into(&mut mistake.code);
+        diags.push(mistake);
+        return true;
+    }
+    diags.push(mistake);
+    false
 }
+
+/// The code of the finding that a keyword's value is no boolean or number, where one is wanted.
+pub const KEYWORD_TYPE: &str = "keyword-type";
 
 /// A mapping of variables; names that can be none are reported.
 fn variables(node: &Node, what: &str, diags: &mut Diagnostics) -> bool {

@@ -211,6 +211,11 @@ fn names_in(directory: &Path) -> Vec<String> {
 
 /// Reads `roles:` of a play, or `dependencies:` of a role.
 pub(super) fn refs(node: &Node, diags: &mut Diagnostics) -> Vec<RoleRef> {
+    if !matches!(node.kind, NodeKind::Seq(_) | NodeKind::Null) {
+        let words = "A malformed role declaration was encountered.";
+        diags.push(wrong_type(node, "`roles`", "a list of roles").ansible(words));
+        return Vec::new();
+    }
     reader::items(node, "a list of roles", diags).iter().filter_map(|node| role_ref(node, diags)).collect()
 }
 
@@ -244,6 +249,7 @@ fn check_name(name: &Spanned<String>, diags: &mut Diagnostics) {
     let text = name.value.trim();
     if text.is_empty() || (text.contains([',', '=']) && !is_template(text)) {
         let help = "write `- role: name` and the variables of the role as keys beside it";
-        diags.push(Diagnostic::error("role-name", format!("`{text}` is no name of a role")).at(name.span, "").help(help));
+        let words = format!("Invalid old style role requirement: {text}");
+        diags.push(Diagnostic::error("role-name", format!("`{text}` is no name of a role")).ansible(words).at(name.span, "").help(help));
     }
 }

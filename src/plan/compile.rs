@@ -7,9 +7,10 @@ use super::context::{Condition, OWN};
 use super::scope::StaticScope;
 use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
 use crate::bridge::Library;
-use crate::model::{self, Keyword, Keywords, Level, Loader};
+use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
 use crate::template::{Expr, Scope, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
+use crate::wire::Value;
 
 /// Turns what the user wrote into steps.
 #[derive(Clone)]
@@ -84,7 +85,7 @@ impl Compiler {
 
     pub(super) fn file(&self, path: &Path, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Block {
         let level = if place.handler { Level::Handler } else { Level::Task };
-        let items = self.loader.tasks(path, level, None, diags);
+        let items = self.reading(diags, |diags| self.loader.tasks(path, level, None, diags));
         let mut place = place.clone();
         let mut context = (*place.context).clone();
         context.dir = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -93,6 +94,17 @@ impl Compiler {
         let tasks = self.items(&items, &place, collected, diags);
         collected.open.pop();
         Block { tasks, ..Block::default() }
+    }
+
+    /// Reads, leaving to the tasks what they tell themselves when they run.
+    pub(super) fn reading<T>(&self, diags: &mut Diagnostics, read: impl FnOnce(&mut Diagnostics) -> T) -> T {
+        if self.mistakes == Mistakes::BeforeRun {
+            return read(diags);
+        }
+        let mut found = Diagnostics::default();
+        let result = read(&mut found);
+        diags.extend(found.into_vec().into_iter().filter(|diagnostic| diagnostic.code != model::KEYWORD_TYPE));
+        result
     }
 
     pub(super) fn items(&self, items: &[model::Item], place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
@@ -214,6 +226,7 @@ impl Compiler {
             work,
             params,
             whole,
+            mistake: if self.mistakes == Mistakes::AtTask { mistyped(&context) } else { None },
             looped,
             register: task.keywords.get(Keyword::Register).and_then(|node| Some(Spanned::new(node.as_str()?.to_owned(), node.span))),
             context,
@@ -255,7 +268,7 @@ impl Compiler {
         for (keyword, node) in &keywords.0 {
             match keyword.value {
                 Keyword::When => context.when.extend(self.conditions(node, diags)),
-                Keyword::Tags => context.tags.extend(self.tags(node, diags)),
+                Keyword::Tags => context.tags.extend(self.tags(node, outer, keywords, diags)),
                 Keyword::Vars | Keyword::Name => {}
                 Keyword::Environment => context.environment.push(Arc::new(self.templar.compile(node, diags))),
                 Keyword::ModuleDefaults => context.module_defaults.push(Arc::new(self.templar.compile(node, diags))),
@@ -299,19 +312,29 @@ impl Compiler {
     }
 
     /// Tags: a list, or text split at commas.
-    pub(super) fn tags(&self, node: &Node, diags: &mut Diagnostics) -> Vec<String> {
-        let scope: Arc<dyn Scope> = Arc::new(StaticScope { extra: self.extra.clone(), ..StaticScope::default() });
+    fn tags(&self, node: &Node, outer: &Context, keywords: &Keywords, diags: &mut Diagnostics) -> Vec<String> {
         let mut tags = Vec::new();
         for text in strings(node) {
-            let text = if text.contains("{{") {
+            if text.contains("{{") {
                 let expr = self.templar.compile(&Node::new(NodeKind::Str(text.clone()), node.span), diags);
-                self.templar.render(&expr, &scope).unwrap_or(text)
+                tags.extend(self.templated_tags(&expr, outer, keywords, diags).unwrap_or_else(|| vec![text]));
             } else {
-                text
-            };
-            tags.extend(text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
+                tags.extend(split_tags(&text));
+            }
         }
         tags
+    }
+
+    /// Tags that a template gives, if variables that are known before there are hosts tell them.
+    fn templated_tags(&self, tags: &Expr, outer: &Context, keywords: &Keywords, diags: &mut Diagnostics) -> Option<Vec<String>> {
+        let mut context = outer.clone();
+        context.vars.extend(keywords.get(Keyword::Vars).map(|vars| Arc::new(self.vars(vars, diags))));
+        let play = Arc::new(PlayScope { vars: outer.play_vars.clone(), dir: outer.dir.clone() });
+        let scope: Arc<dyn Scope> = Arc::new(StaticScope { extra: self.extra.clone(), play, context: Arc::new(context) });
+        Some(match crate::template::to_wire(&self.templar.evaluate(tags, &scope).ok()?) {
+            Value::List(items) => items.iter().map(Value::to_text).flat_map(|text| split_tags(&text)).collect(),
+            other => split_tags(&other.to_text()),
+        })
     }
 
     /// `vars:`: a mapping, or a list of mappings.
@@ -355,6 +378,30 @@ fn find_tasks(name: &str, place: &Place) -> Option<PathBuf> {
     folders.push(place.play.dir.join("tasks"));
     folders.push(place.play.dir.clone());
     folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// A keyword whose value is not of its type, in Ansible's words.
+fn mistyped(context: &Context) -> Option<String> {
+    context.keywords.iter().find_map(|(keyword, expr)| {
+        let row = Keyword::TABLE.iter().find(|row| row.keyword == *keyword)?;
+        let value = crate::template::to_wire(expr.literal()?);
+        let text = value.to_text();
+        let number = || text.trim().trim_end_matches('%').parse::<f64>();
+        let (wanted, why) = match row.shape {
+            Shape::Bool if value.to_bool().is_none() => ("bool", super::conform::not_boolean(&text)),
+            Shape::Int if value.to_bool().is_none() && number().is_err() => ("int", format!("invalid literal for int() with base 10: '{text}'")),
+            Shape::Float if value.to_bool().is_none() && number().is_err() => ("float", format!("could not convert string to float: '{text}'")),
+            _ => return None,
+        };
+        (!value.is_null()).then(|| {
+            let name = keyword.name();
+            format!("the field '{name}' has an invalid value ({text}), and could not be converted to {wanted}. The error was: {why}")
+        })
+    })
+}
+
+fn split_tags(text: &str) -> Vec<String> {
+    text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect()
 }
 
 fn strings(node: &Node) -> Vec<String> {

@@ -152,16 +152,19 @@ fn convert(kind: &Kind, value: &Value) -> Result<(), String> {
     match kind {
         Kind::Int => i64::decode(value).map(drop).map_err(|_| format!("\"{}\" cannot be converted to an int", value.repr())),
         Kind::Float => f64::decode(value).map(drop).map_err(|_| format!("\"{}\" cannot be converted to a float", value.repr())),
-        Kind::Bool => bool::decode(value).map(drop).map_err(|_| {
-            let valid = "'0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes', 0, 1";
-            format!("The value '{}' is not a valid boolean. Valid booleans include: {valid}", value.to_text())
-        }),
+        Kind::Bool => bool::decode(value).map(drop).map_err(|_| not_boolean(&value.to_text())),
         Kind::Map => Map::decode(value).map(drop).map_err(|_| match value {
             Value::Str(_) => "dictionary requested, could not parse JSON or key=value".to_owned(),
             other => format!("<class '{}'> cannot be converted to a dict", class(other)),
         }),
         Kind::List(_) | Kind::Choice(_) | Kind::Str | Kind::Path | Kind::Mode | Kind::Any | Kind::LocalFile | Kind::LocalTemplate => Ok(()),
     }
+}
+
+/// That `text` is no boolean.
+pub(super) fn not_boolean(text: &str) -> String {
+    let valid = "'0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes', 0, 1";
+    format!("The value '{text}' is not a valid boolean. Valid booleans include: {valid}")
 }
 
 fn unconvertible(what: &str, name: &str, kind: &Kind, value: &Value, reason: &str) -> String {

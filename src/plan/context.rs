@@ -42,6 +42,8 @@ pub struct Context {
     pub role: Option<Arc<Role>>,
     /// The directory of the file that the task stands in.
     pub dir: PathBuf,
+    /// `vars:` of the play, for tags that are templates.
+    pub play_vars: Arc<Vars>,
 }
 
 impl Context {

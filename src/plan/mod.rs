@@ -12,6 +12,7 @@ mod play;
 mod roles;
 pub mod scope;
 mod select;
+mod start;
 mod work;
 
 use std::path::PathBuf;
@@ -128,6 +129,17 @@ pub struct Role {
     pub parents: Vec<Arc<Role>>,
     /// May run again for the same host.
     pub allow_duplicates: bool,
+    /// What its dependencies define, in order: stronger than what the parents define, weaker than the role's own.
+    pub dependencies: std::sync::OnceLock<Vec<RoleVars>>,
+}
+
+/// What a dependency hands to the role that depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct RoleVars {
+    /// Its `defaults`.
+    pub defaults: Vars,
+    /// Its `vars`.
+    pub vars: Vars,
 }
 
 /// One task, compiled.
@@ -149,6 +161,8 @@ pub struct Step {
     pub context: Arc<Context>,
     /// What surrounds the task, without its own keywords: dynamic includes compile in it.
     pub outer: Arc<Context>,
+    /// Why it fails as soon as it would run ([`Mistakes::AtTask`]).
+    pub mistake: Option<String>,
     /// The loop.
     pub looped: Option<Loop>,
     /// Variable that takes the result.

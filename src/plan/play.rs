@@ -29,7 +29,7 @@ impl Compiler {
     }
 
     fn playbook(&self, path: &Path, outer: &Arc<Context>, open: &mut Vec<PathBuf>, plan: &mut Plan, diags: &mut Diagnostics) {
-        let Some(playbook) = self.loader.playbook(path, diags) else { return };
+        let Some(playbook) = self.reading(diags, |diags| self.loader.playbook(path, diags)) else { return };
         open.push(path.to_owned());
         for entry in &playbook.entries {
             match entry {
@@ -84,8 +84,9 @@ impl Compiler {
         let dir = folder(file);
         let mut context = self.descend_without_vars(outer, &play.keywords, diags);
         context.dir.clone_from(&dir);
-        let context = Arc::new(context);
         let vars = Arc::new(play.keywords.get(Keyword::Vars).map(|vars| self.vars(vars, diags)).unwrap_or_default());
+        context.play_vars = vars.clone();
+        let context = Arc::new(context);
         let scope = Arc::new(PlayScope { dir: dir.clone(), vars: vars.clone() });
         let place = Place { context: context.clone(), play: scope, handler: false, section: None };
         let mut collected = Collected::default();
@@ -119,7 +120,7 @@ impl Compiler {
         body.extend(self.flush(play.span, place, diags));
         let mut roles = Vec::new();
         for mention in &play.roles {
-            roles.extend(self.role_ref(mention, place, collected, diags));
+            roles.extend(self.role_ref(mention, place, collected, diags).map(|(item, _)| item));
         }
         body.push(section(roles));
         body.push(section(self.items(&play.tasks, place, collected, diags)));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compile::{Collected, Place, import_name};
-use super::{Block, Compiler, Context, Handler, Item, Piece, PlayScope, Role, Vars};
+use super::{Block, Compiler, Context, Handler, Item, Piece, PlayScope, Role, RoleVars, Vars};
 use crate::model::{self, Keyword, RoleRef, RoleSource};
 use crate::text::{Diagnostic, Diagnostics, Node, Span};
 
@@ -52,7 +52,13 @@ impl Compiler {
     }
 
     /// An entry of `roles:` or of a role's dependencies.
-    pub(super) fn role_ref(&self, mention: &RoleRef, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Option<Item> {
+    pub(super) fn role_ref(
+        &self,
+        mention: &RoleRef,
+        place: &Place,
+        collected: &mut Collected,
+        diags: &mut Diagnostics,
+    ) -> Option<(Item, Option<Arc<Role>>)> {
         let name = Node::new(crate::text::NodeKind::Str(mention.name.value.clone()), mention.name.span);
         let request = RoleRequest {
             name: self.static_text(&name, place, diags)?,
@@ -65,8 +71,8 @@ impl Compiler {
         };
         let context = self.descend_without_vars(&place.context, &mention.keywords, diags);
         let inner = Place { context: Arc::new(context), ..place.clone() };
-        let (block, _) = self.role(request, &inner, collected, diags);
-        Some(Item::Block(Arc::new(block)))
+        let (block, role) = self.role(request, &inner, collected, diags);
+        Some((Item::Block(Arc::new(block)), role))
     }
 
     pub(super) fn import_role(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
@@ -121,10 +127,10 @@ impl Compiler {
             defaults_from: request.files.defaults.clone(),
             handlers_from: request.files.handlers.clone(),
             search: self.search(place),
-            collection_paths: self.collection_paths.to_vec(),
+            collection_paths: std::iter::once(place.play.dir.join("collections")).chain(self.collection_paths.iter().cloned()).collect(),
             collections: place.context.collections.clone(),
         };
-        let loaded = match self.loader.role(&source, diags) {
+        let loaded = match self.reading(diags, |diags| self.loader.role(&source, diags)) {
             Ok(loaded) => loaded,
             Err(diagnostic) => {
                 diags.push(diagnostic);
@@ -169,12 +175,21 @@ impl Compiler {
             params: request.params,
             parents,
             allow_duplicates: request.allow_duplicates.unwrap_or(loaded.allow_duplicates),
+            dependencies: std::sync::OnceLock::new(),
         });
         let inner = Self::inside(&role, place, "tasks");
         let mut tasks = Vec::new();
+        let mut inherited = Vec::new();
         for dependency in &loaded.dependencies {
-            tasks.extend(self.role_ref(dependency, &inner, collected, diags));
+            let Some((item, dependency)) = self.role_ref(dependency, &inner, collected, diags) else { continue };
+            tasks.push(item);
+            if let Some(dependency) = dependency {
+                inherited.extend(dependency.dependencies.get().into_iter().flatten().cloned());
+                inherited.push(RoleVars { defaults: dependency.defaults.clone(), vars: dependency.vars.clone() });
+            }
         }
+        // Nobody else has set it: the role was made here.
+        let _ = role.dependencies.set(inherited);
         if let (Some(spec), true) = (&loaded.argument_spec, request.validate) {
             tasks.extend(self.validation(spec, request.files.tasks.as_deref(), &inner, diags).map(|step| Item::Step(Arc::new(step))));
         }

@@ -37,6 +37,8 @@ pub(super) struct Batch {
     pub(super) transaction: Option<Arc<Transaction>>,
     /// A transaction was closed, and said how it ended.
     pub(super) closed: bool,
+    /// A host that failed still runs the handlers that were notified on it.
+    force_handlers: bool,
 }
 
 /// The hosts that do the same step now.
@@ -56,7 +58,17 @@ impl Batch {
             play.plan.body.clone()
         };
         let cursors = hosts.iter().map(|host| (host.clone(), Cursor::new(&body))).collect();
-        Self { shared, play, cursors, fatal: None, ended: false, transaction: None, closed: false }
+        let mut batch = Self { shared, play, cursors, fatal: None, ended: false, transaction: None, closed: false, force_handlers: false };
+        batch.force_handlers = batch.forces_handlers(hosts.first());
+        batch
+    }
+
+    fn forces_handlers(&self, host: Option<&String>) -> bool {
+        let (Some(expr), Some(host)) = (self.play.plan.keyword(Keyword::ForceHandlers), host) else {
+            return self.shared.settings.force_handlers;
+        };
+        let scope: Arc<dyn Scope> = Arc::new(self.shared.layers(&self.play, host, &self.play.plan.context));
+        self.shared.templar.evaluate(expr, &scope).is_ok_and(|value| to_wire(&value).to_bool().unwrap_or_else(|| value.is_true()))
     }
 
     /// All hosts do a step before any does the next.
@@ -100,6 +112,10 @@ impl Batch {
 
     /// The lowest of all hosts' next steps, and who stands there.
     fn next_round(&mut self) -> Option<Round> {
+        if self.force_handlers {
+            let handlers = self.play.handlers();
+            self.cursors.values_mut().for_each(|cursor| cursor.fail_after_handlers(&handlers));
+        }
         let mut round: Option<Round> = None;
         for (host, cursor) in &mut self.cursors {
             let Some(next) = cursor.next() else { continue };
@@ -148,7 +164,7 @@ impl Batch {
         let scope: Arc<dyn Scope> = Arc::new(self.shared.layers(&self.play, host, &step.context));
         let name = match &step.name {
             Some(expr) => self.shared.templar.render(expr, &scope).unwrap_or_else(|_| self.shared.source_text(expr.span())),
-            None => step.module.value.clone(),
+            None => self.nameless(step, &scope),
         };
         let position = self.shared.sources.position(step.span);
         TaskInfo {
@@ -174,6 +190,17 @@ impl Batch {
         }
     }
 
+    /// What a task without a name is called: its module, and the role it brings.
+    fn nameless(&self, step: &Step, scope: &Arc<dyn Scope>) -> String {
+        let module = step.module.value.clone();
+        if step.work.name() != "include_role" {
+            return module;
+        }
+        let Some(role) = step.param("name") else { return module };
+        let role = self.shared.templar.render(role, scope).unwrap_or_else(|_| self.shared.source_text(role.span()));
+        format!("{module} : {role}")
+    }
+
     /// Runs `step` on `hosts` at once, within the limits.
     async fn run_on(&self, step: &Arc<Step>, hosts: &[String], id: u64) -> Vec<(String, HostOutcome)> {
         let throttle = self.number(step, Keyword::Throttle, hosts.first());
@@ -181,17 +208,22 @@ impl Batch {
             throttle.filter(|limit| *limit > 0).map_or(self.shared.settings.forks, |limit| limit.min(self.shared.settings.forks)).max(1);
         let gate = Arc::new(Semaphore::new(limit));
         let mut tasks = JoinSet::new();
+        let stop = self.shared.stop.clone();
         for host in hosts {
+            // Hosts begin in their order, also where not all can at once.
+            let permits = async { (gate.clone().acquire_owned().await, self.shared.gate.clone().acquire_owned().await) };
+            let permits = tokio::select! {
+                permits = permits => permits,
+                () = stop.cancelled() => break,
+            };
             let layers = self.shared.layers(&self.play, host, &step.context);
             let run = TaskRun { shared: self.shared.clone(), play: self.play.clone(), step: step.clone(), host: host.clone(), id, layers };
-            let (gate, global) = (gate.clone(), self.shared.gate.clone());
             tasks.spawn(async move {
-                let _permits = (gate.acquire().await, global.acquire().await);
+                let _permits = permits;
                 (run.host.clone(), run.run().await)
             });
         }
         let mut outcomes = Vec::with_capacity(hosts.len());
-        let stop = self.shared.stop.clone();
         let going_on = self.fatal.is_none();
         let interrupted = async {
             self.shared.cancel.cancelled().await;

@@ -39,7 +39,53 @@ impl ModuleCall<'_> {
             let host = self.delegate.as_deref().unwrap_or(&self.item.task.host);
             call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link).await?;
         }
-        self.send(&link, &endpoint, call, blobs).await
+        let limit = call.detach.filter(|_| !call.check);
+        let environment = call.environment.clone();
+        let started = self.send(&link, &endpoint, call, blobs).await?;
+        match (limit, self.poll()?) {
+            (Some(limit), Some(pause)) => self.wait(&link, &endpoint, started, environment, Duration::from_secs(limit.into()), pause).await,
+            _ => Ok(started),
+        }
+    }
+
+    /// Waits for a background job (`async` with `poll`): its result is the task's.
+    async fn wait(
+        &self,
+        link: &Arc<Link>,
+        endpoint: &Endpoint,
+        started: Outcome,
+        environment: Vec<(String, String)>,
+        limit: Duration,
+        pause: Duration,
+    ) -> Result<Outcome, Trouble> {
+        let Some(job) = started.data.get("ansible_job_id").map(wire::Value::to_text) else { return Ok(started) };
+        let begun = std::time::Instant::now();
+        let ask = |mode: &str| Call {
+            module: "async_status".to_owned(),
+            params: [("jid", job.as_str()), ("mode", mode)].into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
+            environment: environment.clone(),
+            ..Call::default()
+        };
+        loop {
+            tokio::time::sleep(pause).await;
+            let answer = self.send(link, endpoint, ask("status"), &Blobs::default()).await;
+            let finished = match &answer {
+                Ok(outcome) => outcome.data.get("finished").and_then(wire::Value::to_bool).unwrap_or(false).then_some(true),
+                Err(Trouble::Failed(..)) => Some(false),
+                Err(Trouble::Unreachable(_)) => return answer,
+            };
+            let host = self.item.task.host.clone();
+            self.item.task.shared.events.emit(EventKind::Polled { host, job: job.clone(), finished }).await;
+            if finished.is_some() {
+                // The result is here; what is left of the job on the host is of no more use.
+                let _ = self.send(link, endpoint, ask("cleanup"), &Blobs::default()).await;
+                return answer;
+            }
+            if begun.elapsed() >= limit {
+                let message = format!("async task did not complete within the requested time - {}s", limit.as_secs());
+                return Err(Failure { data: started.data, ..Failure::new(message) }.into());
+            }
+        }
     }
 
     async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {

@@ -110,7 +110,7 @@ impl Item<'_> {
 
     /// The outcome of an expression that cannot be evaluated.
     pub(super) fn failed(&self, diagnostic: Diagnostic) -> ItemOutcome {
-        self.conclude(Err(Trouble::from(diagnostic)), Answered::default())
+        self.conclude_attempt(Err(Trouble::from(diagnostic)), Answered::default(), None)
     }
 
     /// The loop's variables, for what is included.
@@ -207,16 +207,15 @@ impl Item<'_> {
     async fn once(&self, attempt: Option<u32>) -> ItemOutcome {
         let mut answered = Answered::default();
         let answer = self.attempt(&mut answered).await;
-        let mut outcome = self.conclude(answer, answered);
-        if let Some(attempt) = attempt {
-            outcome.raw.insert("attempts".to_owned(), attempt.into());
-        }
-        outcome
+        self.conclude_attempt(answer, answered, attempt)
     }
 
     async fn attempt(&self, answered: &mut Answered) -> Result<Outcome, Trouble> {
         let delegate = self.delegate()?;
         answered.delegate.clone_from(&delegate);
+        if let Some(mistake) = &self.task.step.mistake {
+            return Err(Failure::new(mistake.clone()).into());
+        }
         let (name, work) = self.work()?;
         let params = self.params(&name, &work)?;
         plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(Failure::new)?;
@@ -335,7 +334,7 @@ impl Item<'_> {
     }
 
     /// Judges an answer: `changed_when`, `failed_when`, `ignore_errors`.
-    fn conclude(&self, answer: Result<Outcome, Trouble>, answered: Answered) -> ItemOutcome {
+    fn conclude_attempt(&self, answer: Result<Outcome, Trouble>, answered: Answered, attempt: Option<u32>) -> ItemOutcome {
         let mut out = ItemOutcome {
             no_log: self.no_log(),
             effects: answered.effects,
@@ -381,6 +380,9 @@ impl Item<'_> {
                 out.ignored = self.task.flag_in(Keyword::IgnoreUnreachable, &self.scope);
                 return out;
             }
+        }
+        if let Some(attempt) = attempt {
+            out.raw.insert("attempts".to_owned(), attempt.into());
         }
         self.judge(&mut out);
         out

@@ -149,6 +149,7 @@ impl Runner {
             }
         };
         let play = Arc::new(PlayState::new(plan.clone(), name, hosts.clone(), prompts));
+        hosts.iter().filter(|host| self.shared.is_lost(host)).for_each(|host| play.lose(host));
         let batches = match serial::batches(&self.shared, &play) {
             Ok(batches) => batches,
             Err(diagnostic) => {
@@ -250,7 +251,6 @@ impl Runner {
             None => pattern.clone(),
         };
         let mut hosts = shared.select(&pattern, plan.hosts.span())?;
-        hosts.retain(|host| !shared.is_lost(host));
         if let Some(order) = plan.keyword(Keyword::Order) {
             let order = to_wire(&shared.templar.evaluate(order, &scope)?).to_text();
             serial::order(&mut hosts, &order);

@@ -6,7 +6,7 @@ use super::magic::{Magic, View};
 use super::memory::{FactsScope, IncludedScope, SetScope};
 use super::{PlayState, Shared};
 use crate::plan::scope::{Layer, Layered, Locals};
-use crate::plan::{Context, Role, Vars};
+use crate::plan::{Context, Role, RoleVars, Vars};
 use crate::template::{Binding, Scope, Value, scope_value};
 
 impl Shared {
@@ -84,6 +84,10 @@ fn push_role(layers: &mut Layered, role: &Arc<Role>) {
     layers.push(Layer::RoleVars, Arc::new(RoleScope(role.clone(), |role| &role.vars)));
     layers.push(Layer::RoleDefaults, Arc::new(RoleScope(role.clone(), |role| &role.defaults)));
     layers.push(Layer::RoleParams, Arc::new(RoleScope(role.clone(), |role| &role.params)));
+    for index in (0..role.dependencies.get().map_or(0, Vec::len)).rev() {
+        layers.push(Layer::RoleVars, Arc::new(DependencyScope(role.clone(), index, |found| &found.vars)));
+        layers.push(Layer::RoleDefaults, Arc::new(DependencyScope(role.clone(), index, |found| &found.defaults)));
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +100,26 @@ impl Scope for RoleScope {
 
     fn names(&self) -> Vec<String> {
         (self.1)(&self.0).keys().cloned().collect()
+    }
+}
+
+/// What a role's dependency defines.
+#[derive(Debug)]
+struct DependencyScope(Arc<Role>, usize, fn(&RoleVars) -> &Vars);
+
+impl DependencyScope {
+    fn vars(&self) -> Option<&Vars> {
+        self.0.dependencies.get()?.get(self.1).map(self.2)
+    }
+}
+
+impl Scope for DependencyScope {
+    fn get(&self, name: &str) -> Option<Binding> {
+        Vars::get(self.vars()?, name).cloned().map(Binding::Expr)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.vars().map(|vars| vars.keys().cloned().collect()).unwrap_or_default()
     }
 }
 

@@ -36,8 +36,6 @@ pub struct Settings {
     pub forks: usize,
     /// `-v`, counted.
     pub verbosity: u8,
-    /// `--start-at-task`.
-    pub start_at: Option<String>,
     /// `--force-handlers`.
     pub force_handlers: bool,
     /// The strategy of plays that name none.
@@ -135,7 +133,6 @@ impl Default for Settings {
             // One connection is one task of an event loop, not a process: there is no reason to be stingy.
             forks: 500,
             verbosity: 0,
-            start_at: None,
             force_handlers: false,
             strategy: "linear".to_owned(),
             atomic: false,

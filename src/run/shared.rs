@@ -18,7 +18,7 @@ use crate::plan::scope::{Layer, Layered};
 use crate::plan::{Compiler, Vars};
 use crate::template::{Expr, FileOptions, Templar, Value};
 use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, Vault};
-use crate::wire::Map;
+use crate::wire::{self, Map};
 
 type InventoryVars = crate::model::Variables;
 
@@ -48,6 +48,8 @@ pub struct Shared {
     compiled: RwLock<HashMap<usize, (Arc<InventoryVars>, Arc<Vars>)>>,
     beside: RwLock<HashMap<PathBuf, Arc<VarsDir>>>,
     lost: RwLock<HashSet<String>>,
+    /// What `set_stats` has collected, by host, or for the run.
+    stats: Mutex<HashMap<Option<String>, Map>>,
     failed: AtomicBool,
 }
 
@@ -74,6 +76,7 @@ impl Shared {
             compiled: RwLock::default(),
             beside: RwLock::default(),
             lost: RwLock::default(),
+            stats: Mutex::default(),
             failed: AtomicBool::new(false),
         }
     }
@@ -296,8 +299,21 @@ impl Shared {
                 });
                 play.forget_host_vars(host);
             }
-            Effect::Stats { data, per_host, .. } => {
-                self.events.emit(EventKind::Stats { host: per_host.then(|| host.to_owned()), data }).await;
+            Effect::Stats { data, per_host, aggregate } => {
+                let host = per_host.then(|| host.to_owned());
+                let data = {
+                    let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+                    let known = stats.entry(host.clone()).or_default();
+                    for (name, value) in data {
+                        let value = match known.shift_remove(&name).filter(|_| aggregate) {
+                            Some(before) => added(before, value),
+                            None => value,
+                        };
+                        known.insert(name, value);
+                    }
+                    known.clone()
+                };
+                self.events.emit(EventKind::Stats { host, data }).await;
             }
             Effect::Include(_) => {}
         }
@@ -307,6 +323,22 @@ impl Shared {
     fn written(&self, vars: &Map) -> InventoryVars {
         let span = Span::new(self.sources.add("add_host", ""), 0, 0);
         vars.iter().map(|(name, value)| (Spanned::new(name.clone(), span), crate::template::value_node(value, span))).collect()
+    }
+}
+
+/// What `set_stats` with `aggregate` makes of two values: a sum, a longer text or list, both mappings in one.
+fn added(before: wire::Value, value: wire::Value) -> wire::Value {
+    match (before, value) {
+        (wire::Value::Int(before), wire::Value::Int(value)) => wire::Value::Int(before.saturating_add(value)),
+        (wire::Value::Float(before), wire::Value::Float(value)) => wire::Value::Float(before + value),
+        (wire::Value::Str(before), wire::Value::Str(value)) => wire::Value::Str(before + &value),
+        (wire::Value::List(before), wire::Value::List(value)) => wire::Value::List(before.into_iter().chain(value).collect()),
+        (wire::Value::Map(mut before), wire::Value::Map(value)) => {
+            before.extend(value);
+            wire::Value::Map(before)
+        }
+        // As in Ansible: values of different types do not add up, the first stays.
+        (before, _) => before,
     }
 }
 

@@ -29,12 +29,15 @@ pub struct Diagnostic {
     pub labels: Vec<(Span, String)>,
     /// What the user can do.
     pub help: Option<String>,
+    /// What Ansible says of the same: scripts look for it in what `ansible-playbook` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ansible: Option<String>,
 }
 
 impl Diagnostic {
     /// An error.
     pub fn error(code: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code: code.to_owned(), message: message.into(), labels: Vec::new(), help: None }
+        Self { severity: Severity::Error, code: code.to_owned(), message: message.into(), labels: Vec::new(), help: None, ansible: None }
     }
 
     /// A warning.
@@ -46,6 +49,13 @@ impl Diagnostic {
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push((span, text.into()));
+        self
+    }
+
+    /// Says it in Ansible's words too.
+    #[must_use]
+    pub fn ansible(mut self, text: impl Into<String>) -> Self {
+        self.ansible = Some(text.into());
         self
     }
 

@@ -28,7 +28,7 @@ fn concealed(diagnostic: &Diagnostic) -> Diagnostic {
     let message = format!("a mistake in the YAML of an encrypted file: {}", diagnostic.code.replace('-', " "));
     let labels = diagnostic.labels.iter().map(|(span, _)| (*span, String::new())).collect();
     let help = Some("look at the file with `rappel vault view`".to_owned());
-    Diagnostic { severity: diagnostic.severity, code: diagnostic.code.clone(), message, labels, help }
+    Diagnostic { message, labels, help, ..diagnostic.clone() }
 }
 
 fn read(text: &str, id: SourceId, diags: &mut Diagnostics) -> Vec<Node> {

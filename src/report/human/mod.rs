@@ -21,6 +21,8 @@ use finale::Finale;
 pub struct Look {
     /// The number of `-v`.
     pub verbosity: u8,
+    /// Show mistakes in Ansible's words too.
+    pub ansible: bool,
     /// Colours.
     pub paint: Paint,
     /// Columns of a banner.
@@ -59,6 +61,7 @@ impl Default for Look {
     fn default() -> Self {
         Self {
             verbosity: 0,
+            ansible: false,
             paint: Paint(false),
             width: 79,
             display_skipped_hosts: true,
@@ -305,7 +308,12 @@ impl Human {
             return Ok(());
         }
         match finding.diagnostic.severity {
-            Severity::Error => writeln!(to.err, "{picture}"),
+            Severity::Error => {
+                if let (true, Some(words)) = (self.look.ansible, &finding.diagnostic.ansible) {
+                    self.line(Color::Error, &format!("ERROR! {words}"), to.err)?;
+                }
+                writeln!(to.err, "{picture}")
+            }
             Severity::Warning => {
                 // The words that scripts look for; below them where it stands.
                 let message = &finding.diagnostic.message;

@@ -281,7 +281,9 @@ fn first_found(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
         paths.iter().flat_map(|path| files.iter().map(move |file| format!("{}/{file}", path.trim_end_matches('/')))).collect()
     };
     candidates.extend(cross(texts(option(call, "files")), texts(option(call, "paths"))));
-    for term in call.terms {
+    // A list among the terms stands for its items.
+    let flat = |term: &Value| term.as_items().map_or_else(|| vec![term.clone()], |items| items.to_vec());
+    for term in call.terms.iter().flat_map(flat) {
         if let Some(entries) = term.as_entries() {
             let entry = |name: &str| entries.iter().find(|(key, _)| key.0.as_str() == Some(name)).map(|(_, value)| value.clone());
             skip |= entry("skip").and_then(|value| to_wire(&value).to_bool()).unwrap_or(false);

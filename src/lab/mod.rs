@@ -4,6 +4,7 @@
 //! demonstration, the benchmarks and the tests.
 
 mod server;
+mod simulated;
 
 use std::fmt::Write as _;
 use std::io;
@@ -15,6 +16,7 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
 
 use server::Server;
+pub use simulated::simulate;
 
 /// Hosts that run until they are stopped or dropped.
 #[derive(Debug)]

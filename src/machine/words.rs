@@ -1,4 +1,4 @@
-//! Command lines as words: what `shlex` of Python does, because that is how playbooks are read.
+//! Command lines as words: what `shlex` of Python does, because that is how playbooks are read; and bytes as letters.
 
 /// Splits a command line into words, as a POSIX shell would, but expands nothing.
 ///
@@ -47,6 +47,20 @@ pub fn join<T: AsRef<str>>(words: &[T]) -> String {
     words.iter().map(|word| quote(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
+/// Base64 with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().chain(std::iter::repeat(&0)).take(3).fold(0_usize, |group, byte| group << 8 | usize::from(*byte));
+        for index in 0..4 {
+            let letter = ALPHABET.get(group >> (18 - 6 * index) & 63).copied().unwrap_or(b'=');
+            text.push(if index > chunk.len() { '=' } else { letter.into() });
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +87,12 @@ mod tests {
         let words = ["plain", "", "two words", "it's", "$HOME", "a=b", "ü"];
         assert_eq!(join(&words), r#"plain '' 'two words' 'it'"'"'s' '$HOME' a=b 'ü'"#);
         assert_eq!(split(&join(&words)).unwrap(), words);
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, text) in [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("\u{ff}\u{fe}", "w7/Dvg==")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
     }
 }

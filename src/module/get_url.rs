@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
-use super::uri::basic;
 use super::Field as _;
-use crate::machine::http::{Answer, Exchange};
+use crate::machine::http::{Answer, Exchange, basic};
 use crate::machine::{Algorithm, Content};
 
 params! {

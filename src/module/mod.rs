@@ -59,7 +59,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Other names that mean the same module.
     pub aliases: &'static [&'static str],
-    /// Its parameters.
+    /// Its parameters. The worker takes what the controller has checked: the text would be a tenth of it.
+    #[cfg(feature = "controller")]
     pub spec: Spec,
     /// How well its work can be undone.
     pub reversible: Reversible,
@@ -127,6 +128,7 @@ macro_rules! modules {
         pub static MODULES: &[Entry] = &[$(Entry {
             name: $name,
             aliases: &[$($alias),*],
+            #[cfg(feature = "controller")]
             spec: <$file::$ty as Declared>::SPEC,
             reversible: <$file::$ty as Module>::REVERSIBLE,
             check_mode: <$file::$ty as Module>::CHECK_MODE,

@@ -244,16 +244,16 @@ impl Field for ModeText {
     }
 }
 
-/// Takes parameter `name` out of `params` as a `T`.
-///
-/// # Errors
-/// Names the parameter: by then the controller has checked it, so this is a template that gave something unexpected.
-pub fn take<T: Field>(params: &Map, name: &str, default: Option<T>) -> Result<T, String> {
-    match params.get(name) {
+/// Takes parameter `name` out of `params` as a `T`. `None` when it cannot: then `problem` names the parameter, unless an
+/// earlier one had a problem. By then the controller has checked it, so this is a template that gave something unexpected.
+#[inline(never)] // dozens of modules times dozens of parameters would be a fifth of the worker
+pub fn take<T: Field>(params: &Map, name: &str, default: Option<fn() -> T>, problem: &mut Option<String>) -> Option<T> {
+    let taken = match params.get(name) {
         // A null counts as not given, as in Ansible.
         Some(value) if !value.is_null() => T::decode(value).map_err(|message| format!("parameter `{name}`: {message}")),
-        _ => default.or_else(T::absent).ok_or_else(|| format!("missing required parameter `{name}`")),
-    }
+        _ => default.map(|default| default()).or_else(T::absent).ok_or_else(|| format!("missing required parameter `{name}`")),
+    };
+    taken.map_err(|message| problem.get_or_insert(message)).ok()
 }
 
 /// A word out of a fixed set, as an enum.
@@ -341,17 +341,25 @@ macro_rules! params {
                 rules: &[$($($rule),*)?],
             };
 
-            #[allow(unused_variables, clippy::allow_attributes, reason = "a module may have no parameters")]
+            #[allow(unused_variables, unused_mut, unreachable_patterns, clippy::allow_attributes, reason = "a module may have no parameters")]
             fn decode(params: &$crate::wire::Map) -> Result<Self, String> {
-                Ok(Self {
-                    $($field: $crate::module::take::<$ty>(params, $crate::module::plain_name(stringify!($field)), {
+                let mut problem = None;
+                $(
+                    let $field: Option<$ty> = $crate::module::take(params, $crate::module::plain_name(stringify!($field)), {
                         #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the default is optional")]
-                        let mut default: Option<$ty> = None;
-                        $(default = Some($default.into());)?
+                        let mut default: Option<fn() -> $ty> = None;
+                        $(default = Some(|| $default.into());)?
                         default
-                    })?,)*
-                    $($group: <$group_ty as $crate::module::Declared>::decode(params)?,)?
-                })
+                    }, &mut problem);
+                )*
+                // One way out for all of them: an early return after each would drop those before it, each time anew.
+                match ($($field,)*) {
+                    ($(Some($field),)*) => Ok(Self {
+                        $($field,)*
+                        $($group: <$group_ty as $crate::module::Declared>::decode(params)?,)?
+                    }),
+                    _ => Err(problem.unwrap_or_default()),
+                }
             }
         }
     };

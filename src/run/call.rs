@@ -91,7 +91,7 @@ impl ModuleCall<'_> {
     async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
         let shared = &self.item.task.shared;
         let output = shared.settings.stream.then(|| self.stream());
-        match link.call(call, blobs, output).await {
+        match link.call_in_line(call, blobs, output, self.item.queued.take()).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(failure)) => Err(failure.into()),
             Err(error) => {

@@ -1,7 +1,9 @@
 //! One item of one task on one host: condition, parameters, the call, its repetitions, and whether it changed or failed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::Effect;
 use super::action::{self, ActionCall, Answer};
@@ -22,6 +24,24 @@ pub(super) struct Item<'a> {
     pub(super) label: Option<String>,
     /// Loop variables.
     pub(super) locals: Locals,
+    /// Told when its call is on its way, and dropped when there is none.
+    pub(super) queued: Queued,
+}
+
+/// Whom an item tells that the next one may follow.
+#[derive(Default)]
+pub(super) struct Queued(Mutex<Option<oneshot::Sender<()>>>);
+
+impl Queued {
+    /// Tells `sender`.
+    pub(super) fn to(sender: oneshot::Sender<()>) -> Self {
+        Self(Mutex::new(Some(sender)))
+    }
+
+    /// The first attempt tells it; a repetition has nobody to tell.
+    pub(super) fn take(&self) -> Option<oneshot::Sender<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What an item came to.

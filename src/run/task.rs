@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::item::{Item, ItemOutcome};
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
+use tokio::sync::oneshot;
+
+use super::item::{Item, ItemOutcome, Queued};
 use super::{Effect, PlayState, Shared};
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
-use crate::plan::Step;
 use crate::plan::scope::{Layered, Locals};
+use crate::plan::{Step, Work};
 use crate::template::{Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
 use crate::wire::{self, Map};
+
+/// How many items of a loop are under way to one host at a time: enough to hide the network, few enough to stop soon.
+const WINDOW: usize = 16;
 
 /// One task on one host.
 pub(super) struct TaskRun {
@@ -89,7 +96,14 @@ impl TaskRun {
     }
 
     fn item<'a>(&'a self, layers: &Layered, label: Option<String>) -> Item<'a> {
-        Item { task: self, layers: layers.clone(), scope: Arc::new(layers.clone()), label, locals: Locals::default() }
+        Item {
+            task: self,
+            layers: layers.clone(),
+            scope: Arc::new(layers.clone()),
+            label,
+            locals: Locals::default(),
+            queued: Queued::default(),
+        }
     }
 
     async fn items(&self, items: Vec<Value>) -> HostOutcome {
@@ -98,41 +112,87 @@ impl TaskRun {
             Err(diagnostic) => return self.finish(self.item(&self.layers, None).failed(diagnostic), false).await,
         };
         let mut sum = Sum::default();
-        let count = items.len();
-        for (index, value) in items.iter().enumerate() {
-            if index > 0 && !control.pause.is_zero() {
-                tokio::time::sleep(control.pause).await;
+        let window = if self.independent() { WINDOW } else { 1 };
+        let mut under_way = FuturesOrdered::new();
+        let mut waiting = items.iter().enumerate();
+        'items: loop {
+            while under_way.len() < window
+                && let Some((index, value)) = waiting.next()
+            {
+                if index > 0 && !control.pause.is_zero() {
+                    tokio::time::sleep(control.pause).await;
+                }
+                let (queued, mut on_its_way) = oneshot::channel();
+                under_way.push_back(self.one_of(&items, (index, value), &control, queued));
+                loop {
+                    tokio::select! {
+                        biased;
+                        Some(done) = under_way.next() => if self.add_item(done, &mut sum).await { break 'items },
+                        _ = &mut on_its_way => break, // also when it needed no call
+                    }
+                }
             }
-            let locals = control.locals(index, count, value, &items);
-            let layers = self.layers.with(locals.clone());
-            let label = self.label(&control, &layers, value);
-            let mut item = self.item(&layers, None);
-            item.label = Some(label);
-            item.locals = locals;
-            let mut outcome = item.run().await;
-            outcome.raw.insert(control.var.clone(), to_wire(value));
-            outcome.raw.insert("ansible_loop_var".to_owned(), control.var.as_str().into());
-            if let Some(name) = &control.index {
-                outcome.raw.insert(name.clone(), index.into());
-                outcome.raw.insert("ansible_index_var".to_owned(), name.as_str().into());
-            }
-            if control.extended {
-                outcome.raw.insert("ansible_loop".to_owned(), to_wire(&control.extended_info(index, count, &items)));
-            }
-            let stop = self.breaks(&layers, &outcome);
-            self.emit_item(&item, &outcome).await;
-            sum.add(outcome);
-            if stop {
+            let Some(done) = under_way.next().await else { break };
+            if self.add_item(done, &mut sum).await {
                 break;
             }
         }
+        drop(under_way);
         let outcome = sum.total(self);
         self.finish(outcome, true).await
     }
 
-    async fn emit_item(&self, item: &Item<'_>, outcome: &ItemOutcome) {
-        let result = self.shown(outcome, item.label.clone(), true);
+    /// Whether the next item may be sent to the host before the answer to the last one is there. The agent works in order, so
+    /// all that matters is that nothing evaluated here could depend on that answer, and that there is one agent.
+    fn independent(&self) -> bool {
+        const ABSENT: [Keyword; 5] = [Keyword::Until, Keyword::Retries, Keyword::DelegateTo, Keyword::Timeout, Keyword::Async];
+        const THE_SAME: [Keyword; 5] =
+            [Keyword::Become, Keyword::BecomeUser, Keyword::BecomeMethod, Keyword::Connection, Keyword::RemoteUser];
+        let Work::Module(_) = self.step.work else { return false };
+        // What these find is seen by the next item.
+        let finds_facts = self.step.work.name().ends_with("facts") || matches!(self.step.work.name(), "setup" | "getent");
+        let controlled = self
+            .step
+            .keyword(Keyword::LoopControl)
+            .is_some_and(|control| ["break_when", "pause"].iter().any(|name| control.entry(name).is_some()));
+        let rewired = self.step.context.vars.iter().any(|vars| vars.keys().any(|name| name.starts_with("ansible_")));
+        let one_agent = THE_SAME.into_iter().all(|keyword| self.step.keyword(keyword).is_none_or(|expr| expr.literal().is_some()));
+        let absent = ABSENT.into_iter().all(|keyword| self.step.keyword(keyword).is_none());
+        absent && one_agent && !finds_facts && !controlled && !rewired && self.shared.settings.task_timeout == 0
+    }
+
+    /// Runs one item; its outcome knows which it was.
+    async fn one_of(
+        &self,
+        items: &[Value],
+        (index, value): (usize, &Value),
+        control: &Control,
+        queued: oneshot::Sender<()>,
+    ) -> (Option<String>, ItemOutcome, bool) {
+        let locals = control.locals(index, items.len(), value, items);
+        let layers = self.layers.with(locals.clone());
+        let label = Some(self.label(control, &layers, value));
+        let item = Item { locals, queued: Queued::to(queued), ..self.item(&layers, label) };
+        let mut outcome = item.run().await;
+        outcome.raw.insert(control.var.clone(), to_wire(value));
+        outcome.raw.insert("ansible_loop_var".to_owned(), control.var.as_str().into());
+        if let Some(name) = &control.index {
+            outcome.raw.insert(name.clone(), index.into());
+            outcome.raw.insert("ansible_index_var".to_owned(), name.as_str().into());
+        }
+        if control.extended {
+            outcome.raw.insert("ansible_loop".to_owned(), to_wire(&control.extended_info(index, items.len(), items)));
+        }
+        let stop = self.breaks(&layers, &outcome);
+        (item.label, outcome, stop)
+    }
+
+    /// Tells of an item and adds it up; whether it was the last.
+    async fn add_item(&self, (label, outcome, stop): (Option<String>, ItemOutcome, bool), sum: &mut Sum) -> bool {
+        let result = self.shown(&outcome, label, true);
         self.shared.events.emit(EventKind::ItemFinished(result)).await;
+        sum.add(outcome);
+        stop
     }
 
     fn breaks(&self, layers: &Layered, outcome: &ItemOutcome) -> bool {

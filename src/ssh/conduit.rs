@@ -25,6 +25,15 @@ pub(super) struct Question {
     pub(super) blobs: Blobs,
     pub(super) output: Option<mpsc::Sender<Output>>,
     pub(super) limit: Option<Duration>,
+    /// Told once the request is on its way: what is asked after that is also answered after it.
+    pub(super) queued: Option<oneshot::Sender<()>>,
+}
+
+impl Question {
+    /// A question without content or a time limit of its own.
+    pub(super) fn plain(id: u64, doing: &str) -> Self {
+        Self { id, doing: doing.to_owned(), blobs: Blobs::default(), output: None, limit: None, queued: None }
+    }
 }
 
 /// Frames to and from one running agent.
@@ -88,7 +97,7 @@ impl Conduit {
 
     /// Sends `request` and waits for its final answer.
     pub(super) async fn ask(&self, request: &Request, question: Question) -> Result<Reply, LinkError> {
-        let Question { id, doing, blobs, output, limit } = question;
+        let Question { id, doing, blobs, output, limit, queued } = question;
         let frame = wire::encode(request).map_err(|error| self.protocol(error.to_string()))?;
         let (answer, answered) = oneshot::channel();
         {
@@ -101,6 +110,9 @@ impl Conduit {
         let mut withdrawal = Withdrawal { id, conduit: self, done: false };
         if self.outgoing.send(Outgoing::Frame(frame.into())).await.is_err() {
             return Err(self.lost(&doing, lock(&self.shared).reason()));
+        }
+        if let Some(queued) = queued {
+            let _ = queued.send(()); // nobody need wait for it
         }
         let answer = match limit {
             None => answered.await,

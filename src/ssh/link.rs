@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::conduit::{Conduit, Question};
@@ -66,15 +66,30 @@ impl Link {
     /// There is no answer. A failed module is an answer.
     pub async fn call(
         &self,
+        call: Call,
+        blobs: &Blobs,
+        output: Option<mpsc::Sender<Output>>,
+    ) -> Result<Result<Outcome, Failure>, LinkError> {
+        self.call_in_line(call, blobs, output, None).await
+    }
+
+    /// As [`Link::call`]; `queued` is told once the call is on its way. The agent works in the order of the requests, so the
+    /// next call may then be sent without waiting for this one's answer.
+    ///
+    /// # Errors
+    /// As [`Link::call`].
+    pub async fn call_in_line(
+        &self,
         mut call: Call,
         blobs: &Blobs,
         output: Option<mpsc::Sender<Output>>,
+        queued: Option<oneshot::Sender<()>>,
     ) -> Result<Result<Outcome, Failure>, LinkError> {
         let id = self.number();
         call.id = id;
         let limit = call.timeout.map(|seconds| Duration::from_secs(seconds.into()) + GRACE);
         let doing = call.module.clone();
-        let question = Question { id, doing, blobs: blobs.clone(), output, limit };
+        let question = Question { blobs: blobs.clone(), output, limit, queued, ..Question::plain(id, &doing) };
         match self.ask(&Request::Call(Box::new(call)), question).await? {
             Reply::Done { result, .. } => Ok(result),
             other => Err(self.nonsense(&other)),
@@ -87,7 +102,7 @@ impl Link {
     /// There is no answer. A refusal is an answer.
     pub async fn transaction(&self, step: TransactionStep) -> Result<Result<TransactionReply, Failure>, LinkError> {
         let id = self.number();
-        let question = Question { id, doing: step_name(&step).to_owned(), blobs: Blobs::default(), output: None, limit: None };
+        let question = Question::plain(id, step_name(&step));
         match self.ask(&Request::Transaction { id, step }, question).await? {
             Reply::Transaction { result, .. } => Ok(result),
             other => Err(self.nonsense(&other)),
@@ -100,7 +115,7 @@ impl Link {
     /// It does not, and could not be started again.
     pub async fn ping(&self) -> Result<(), LinkError> {
         let id = self.number();
-        let question = Question { id, doing: "ping".to_owned(), blobs: Blobs::default(), output: None, limit: None };
+        let question = Question::plain(id, "ping");
         match self.ask(&Request::Ping { id }, question).await? {
             Reply::Pong { .. } => Ok(()),
             other => Err(self.nonsense(&other)),

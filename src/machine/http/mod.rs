@@ -1,21 +1,19 @@
 //! HTTP, for the modules that fetch and ask: one request, its redirects, one answer.
+//!
+//! Only TLS is a library's. A whole HTTP library would add a quarter of a megabyte to a worker that is sent to every host,
+//! most of it for what one request over one connection never needs.
 
-use std::fs;
+mod connect;
+mod message;
+mod tls;
+mod url;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Request, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, ResponseExt};
-
-use super::address;
-
-/// Where distributions keep the certificates they trust.
-const BUNDLES: [&str; 4] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
+use message::Outgoing;
+pub use message::basic;
+use url::Url;
 
 /// A larger answer is refused instead of filling the memory, in bytes.
 const LARGEST: u64 = 512 << 20;
@@ -31,7 +29,7 @@ pub struct Exchange {
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Vec<u8>,
-    /// For everything together.
+    /// For connecting, and for every wait on the server, as in Python.
     pub timeout: Duration,
     /// Redirects that are followed; 0 to take the redirect itself as the answer.
     pub redirects: u32,
@@ -86,74 +84,96 @@ impl Exchange {
     /// # Errors
     /// Why there is no answer. An answer that says no is an answer.
     pub fn send(&self) -> Result<Answer, String> {
-        let agent = self.agent()?;
-        let mut request = Request::builder().method(self.method.as_str()).uri(&self.url);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
+        let first = Url::parse(&self.url)?;
+        let mut url = first.clone();
+        let mut asked = Outgoing { method: self.method.clone(), headers: self.headers.clone(), body: &self.body };
+        for _ in 0..self.redirects {
+            let answer = self.ask(&url, &asked)?;
+            let Some(location) = redirect(&answer) else { return Ok(answer) };
+            url = url.join(location)?;
+            if answer.status == 303 && asked.method != "HEAD" || matches!(answer.status, 301 | 302) && asked.method == "POST" {
+                asked.method = "GET".to_owned();
+                asked.body = &[];
+                asked.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+            }
+            if !url.same_host(&first) {
+                // What is meant for one server is not shown to another.
+                asked.headers.retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
+            }
         }
-        let wrong = |error: ureq::http::Error| format!("cannot ask {}: {error}", self.url);
-        let answered = if self.body.is_empty() {
-            agent.run(request.body(()).map_err(wrong)?)
-        } else {
-            agent.run(request.body(self.body.as_slice()).map_err(wrong)?)
-        };
-        let mut response = answered.map_err(|error| error.to_string())?;
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        let headers = headers.collect();
-        let status = response.status();
-        let url = response.get_uri().to_string();
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(|error| error.to_string())?;
-        Ok(Answer { status: status.as_u16(), reason: status.canonical_reason().unwrap_or_default().to_owned(), url, headers, body })
+        self.ask(&url, &asked)
     }
 
-    fn agent(&self) -> Result<Agent, String> {
-        let mut tls = TlsConfig::builder().disable_verification(!self.validate);
-        if self.validate && self.url.starts_with("https:") {
-            tls = tls.root_certs(self.roots()?);
-        }
-        let mut config = Agent::config_builder()
-            .tls_config(tls.build())
-            .timeout_global(Some(self.timeout))
-            .http_status_as_error(false)
-            .max_redirects(self.redirects)
-            .max_redirects_will_error(false)
-            .allow_non_standard_methods(true);
-        if !self.proxy {
-            config = config.proxy(None);
-        }
-        Ok(Agent::with_parts(config.build(), DefaultConnector::new(), HostResolver))
-    }
-
-    fn roots(&self) -> Result<RootCerts, String> {
-        let named = self.ca_path.iter().cloned();
-        let path = named.chain(BUNDLES.iter().map(PathBuf::from)).find(|path| path.is_file());
-        let path = path.ok_or_else(|| {
-            format!("the host has no certificates to trust (looked for {}): install `ca-certificates`", BUNDLES.join(", "))
-        })?;
-        let pem = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let certificates = parse_pem(&pem).filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        });
-        Ok(RootCerts::Specific(Arc::new(certificates.collect())))
+    fn ask(&self, url: &Url, asked: &Outgoing<'_>) -> Result<Answer, String> {
+        let (stream, through_proxy) = self.connect(url)?;
+        let answer = asked.exchange(stream, url, through_proxy, LARGEST).map_err(|error| describe(&error))?;
+        Ok(Answer { url: url.to_string(), ..answer })
     }
 }
 
-/// Asks [`address`].
-#[derive(Debug)]
-struct HostResolver;
+fn redirect(answer: &Answer) -> Option<&str> {
+    answer.header("location").filter(|_| matches!(answer.status, 301 | 302 | 303 | 307 | 308))
+}
 
-impl Resolver for HostResolver {
-    fn resolve(&self, uri: &Uri, _config: &ureq::config::Config, _timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        let mut found = self.empty();
-        for address in address::resolve(host, uri.port_u16().unwrap_or(default))?.into_iter().take(16) {
-            found.push(address);
+/// A system error as playbooks know it from Python.
+fn describe(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match (error.kind(), error.raw_os_error()) {
+        (WouldBlock | TimedOut, _) => "timed out".to_owned(),
+        (_, Some(number)) => {
+            let text = error.to_string();
+            format!("[Errno {number}] {}", text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text))
         }
-        Ok(found)
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Serves `answers`, one for each connection; the request lines that were asked.
+    fn serve(answers: Vec<String>) -> (u16, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let serve = |answer: &String| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let head = BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+                let asked: Vec<String> = head.collect();
+                stream.write_all(answer.as_bytes()).unwrap();
+                let secret = asked.iter().any(|line| line.starts_with("Authorization"));
+                format!("{}{}", asked[0], if secret { " with a secret" } else { "" })
+            };
+            answers.iter().map(serve).collect()
+        });
+        (port, thread)
+    }
+
+    #[test]
+    fn redirects_are_followed_as_far_as_wanted_and_secrets_stay_where_they_belong() {
+        let ok = || "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned();
+        let (other, elsewhere) = serve(vec![ok()]);
+        let moved = |to: String| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        let (port, here) = serve(vec![moved("/b".to_owned()), moved(format!("http://127.0.0.1:{other}/c"))]);
+        let headers = vec![("Authorization".to_owned(), "x".to_owned())];
+        let exchange = Exchange { method: "POST".to_owned(), headers, ..Exchange::get(format!("http://127.0.0.1:{port}/a")) };
+        let answer = exchange.send().unwrap();
+        assert_eq!((answer.status, answer.url), (200, format!("http://127.0.0.1:{other}/c")));
+        assert_eq!(here.join().unwrap(), ["POST /a HTTP/1.1 with a secret", "GET /b HTTP/1.1 with a secret"]);
+        assert_eq!(elsewhere.join().unwrap(), ["GET /c HTTP/1.1"]);
+        let (port, here) = serve(vec![moved("/b".to_owned())]);
+        let answer = Exchange { redirects: 0, ..Exchange::get(format!("http://127.0.0.1:{port}/a")) }.send().unwrap();
+        assert_eq!((answer.status, answer.header("location")), (302, Some("/b")));
+        here.join().unwrap();
+    }
+
+    #[test]
+    fn nobody_there_is_said_as_python_says_it() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        assert_eq!(Exchange::get(format!("http://127.0.0.1:{port}/")).send().unwrap_err(), "[Errno 111] Connection refused");
     }
 }

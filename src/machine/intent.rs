@@ -62,6 +62,14 @@ impl Machine {
         self.intend_program(Undo::Impossible(words.into()))
     }
 
+    /// Writes the undo of what a module is about to ask of a service to the journal.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn announce(&mut self, undo: Undo) -> Result<(), Failure> {
+        self.intend_program(undo)
+    }
+
     /// Writes the undo of the program that is run next to the journal, synced, when a transaction is open.
     pub(super) fn intend_program(&mut self, undo: Undo) -> Result<(), Failure> {
         match &mut self.settings.journal {

@@ -20,6 +20,7 @@ mod participant;
 mod process;
 mod program;
 mod scratch;
+pub mod socket;
 pub mod terminal;
 mod tree;
 mod undo;

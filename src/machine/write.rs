@@ -51,6 +51,17 @@ impl Machine {
         Ok(self.write_with(path, content, &options)?.changed)
     }
 
+    /// Like [`Machine::write`], for content that no diff may show.
+    ///
+    /// # Errors
+    /// As [`Machine::write`].
+    pub fn write_secret(&mut self, path: &Path, content: &Content, attributes: &Attributes) -> Result<bool, Failure> {
+        let diffing = std::mem::take(&mut self.settings.diff);
+        let written = self.write(path, content, attributes);
+        self.settings.diff = diffing;
+        written
+    }
+
     /// Like [`Machine::write`], with options.
     ///
     /// # Errors

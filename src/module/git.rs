@@ -271,7 +271,7 @@ impl Git {
             return Ok(outcome.with("remote_url_changed", moved));
         }
         if moved || !stands || machine.changed() || self.refspec.is_some() || self.track_submodules {
-            machine.attempt(&Command::new("true"), self.undo(tool, dest, before.as_deref(), url.as_deref(), machine)?)?;
+            machine.announce(self.undo(tool, dest, before.as_deref(), url.as_deref(), machine)?)?;
         }
         if moved {
             let word = if url.is_some() { "set-url" } else { "add" };

@@ -4,6 +4,7 @@
 //! diff, `changed` and undo happen behind that door, so no module has code for them.
 
 mod attributes;
+mod docker;
 mod dpkg;
 mod edit;
 mod facts;
@@ -151,6 +152,13 @@ modules! {
     deb822_repository::Deb822Repository as "deb822_repository",
     debconf::Debconf as "debconf",
     dnf::Dnf as "dnf" | "yum" | "dnf5",
+    docker_compose_v2::DockerComposeV2 as "docker_compose_v2",
+    docker_container::DockerContainer as "docker_container",
+    docker_container_info::DockerContainerInfo as "docker_container_info",
+    docker_image::DockerImage as "docker_image",
+    docker_login::DockerLogin as "docker_login",
+    docker_network::DockerNetwork as "docker_network",
+    docker_volume::DockerVolume as "docker_volume",
     dpkg_selections::DpkgSelections as "dpkg_selections",
     expect::Expect as "expect",
     package_facts::PackageFacts as "package_facts",

@@ -87,7 +87,8 @@ fn binary(bytes: &[u8]) -> Vec<Vec<u8>> {
     blocks
 }
 
-fn unbase64(text: &str) -> Vec<u8> {
+/// Base64, anything else left out.
+pub(super) fn unbase64(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count) = (0_u32, 0);
     for byte in text.bytes() {

@@ -178,7 +178,6 @@ modules! {
     ledger::Ledger as "ledger",
     lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
-    package::Package as "package",
     ping::Ping as "ping",
     read::Read as "read",
     pip::Pip as "pip",

@@ -93,11 +93,14 @@ mod include_role;
 mod include_tasks;
 mod include_vars;
 mod meta;
+mod package;
 mod pause;
 mod raw;
+mod reboot;
 mod script;
 mod set_fact;
 mod set_stats;
+mod slack;
 mod validate_argument_spec;
 mod wait_for_connection;
 
@@ -113,11 +116,14 @@ actions! {
     include_tasks::IncludeTasks as "include_tasks";
     include_vars::IncludeVars as "include_vars";
     meta::Meta as "meta";
+    package::Package as "package", open;
     pause::Pause as "pause";
     raw::Raw as "raw";
+    reboot::Reboot as "reboot";
     script::Script as "script";
     set_fact::SetFact as "set_fact", open;
     set_stats::SetStats as "set_stats";
+    slack::Slack as "slack";
     validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";
     wait_for_connection::WaitForConnection as "wait_for_connection";
 }

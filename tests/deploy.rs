@@ -183,7 +183,10 @@ fn a_prometheus_that_is_away_or_knows_nothing_stops_a_deployment_before_it_begin
     let gone = "    runners: [{name: r1}]\n    prometheus: {url: \"http://127.0.0.1:1\", timeout: 1}\n";
     let fleet = Fleet::new(gone);
     let (exit, out) = fleet.rappel(&ONE);
-    assert!(exit == 1 && out.contains("no runner is fit: r1 is unknown: status: Prometheus: ") && out.contains("nothing was changed"), "{exit} {out}");
+    assert!(
+        exit == 1 && out.contains("no runner is fit: r1 is unknown: status: Prometheus: ") && out.contains("nothing was changed"),
+        "{exit} {out}"
+    );
     assert_eq!(fleet.versions()[0], "");
 }
 

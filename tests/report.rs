@@ -55,7 +55,10 @@ fn recording(hosts: usize, tasks: usize) -> String {
         now += jiff::SignedDuration::from_secs(1);
     }
     line(now, json!({"event": "host_verdict", "id": "t1", "host": names[0], "verdict": "rolled_back", "undo": null}));
-    line(now, json!({"event": "checked", "check": "the backend is up", "host": names[0], "status": "failed", "detail": "503", "took": 0.5}));
+    line(
+        now,
+        json!({"event": "checked", "check": "the backend is up", "host": names[0], "status": "failed", "detail": "503", "took": 0.5}),
+    );
     line(now, json!({"event": "run_finished", "exit": 3}));
     lines
 }
@@ -89,7 +92,7 @@ fn a_page_of_fifty_hosts_and_forty_tasks_is_small_and_needs_nothing_else() {
     assert!(wrong.status.code() == Some(1) && text(&wrong).contains("cannot read `none.jsonl`"), "{}", text(&wrong));
 }
 
-const PLAY: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Configure\n      copy: {content: \"port: {{ port }}\\n\", dest: \"{{ inventory_hostname }}.conf\"}\n    \
+const PLAY: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Configure\n      copy: {content: \"port: {{ port }}\\n\", dest: \"{{ port }}.conf\"}\n    \
                     - name: Migrate\n      command: touch migrated\n";
 
 fn play(folder: &Path) {
@@ -105,14 +108,14 @@ fn a_plan_groups_hosts_and_says_what_can_be_undone_and_what_cannot_be_known() {
     let text = text(&out);
     assert!(out.status.success(), "{text}");
     for part in [
-        "Configure  site.yml:4\n",
+        "Configure  site.yml:4\n  w1, w2\n",
         "+port: 2",
         "Migrate (cannot be undone but by a rescue task)  site.yml:6\n  all 3 hosts: would run; what it changes cannot be known before\n",
         "2 steps on 3 of 3 hosts; 1 can be undone exactly, 1 only by rescue tasks; 1 command cannot be predicted",
     ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
-    assert!(!folder.path().join("w1.conf").exists() && !folder.path().join("migrated").exists());
+    assert!(!folder.path().join("1.conf").exists() && !folder.path().join("migrated").exists());
 }
 
 #[test]

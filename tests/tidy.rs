@@ -37,10 +37,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/report/progress.rs"]),
     ("annotate_snippets", &["src/report/snippet.rs"]),
-    ("similar", &["src/report/diff.rs"]),
+    ("similar", &["src/event/changes.rs"]),
     ("russh", &["src/ssh/", "src/lab/"]),
     ("granit_parser", &["src/text/yaml.rs", "src/text/yaml/"]),
-    ("ureq", &["src/deploy/", "src/machine/http.rs", "src/report/otlp.rs", "src/run/lookup/url.rs"]),
+    ("ureq", &["src/deploy/", "src/machine/http.rs", "src/run/lookup/url.rs"]),
     ("tokio", &["src/ssh/", "src/run/", "src/deploy/", "src/cli/", "src/lab/"]),
     ("postcard", &["src/wire/", "src/agent"]),
 ];

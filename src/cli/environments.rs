@@ -22,7 +22,8 @@ pub(super) fn check(config: &Config) -> Result<Vec<Diagnostic>, super::Stopped> 
         for (host, address) in addresses(&prepared, environment) {
             let (other, first) = *seen.entry(address).or_insert((name, environment));
             if place(first) != place(environment) && !found.iter().any(|found| found.message.contains(&format!("`{other}` and `{name}`"))) {
-                let message = format!("`{other}` and `{name}` share the host `{host}`, but not the lock: they could deploy at the same time");
+                let message =
+                    format!("`{other}` and `{name}` share the host `{host}`, but not the lock: they could deploy at the same time");
                 let help = "give both the same `coordinator` and `coordinator_directory`";
                 found.push(Diagnostic::error("shared-hosts", message).help(help));
             }

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use super::Outcome;
 use super::output::{Format, Wanted};
 use super::play::{self, PlayOptions};
-use super::Outcome;
 
 /// Shows what playbooks would change: the differences grouped over hosts, and how well each step can be undone
 ///

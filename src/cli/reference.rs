@@ -6,6 +6,7 @@ use clap::{Command, CommandFactory};
 
 use super::settings::Settings;
 use super::{Cli, doc};
+use crate::deploy::config::Config;
 use crate::model::Keyword;
 use crate::module::MODULES;
 
@@ -16,7 +17,9 @@ const EVENTS: &str = include_str!("../event/mod.rs");
 pub fn reference() -> Vec<(String, String)> {
     let modules = MODULES.iter().map(|entry| (format!("modules/{}.md", entry.name), doc::module_page(entry)));
     let pages = [("keywords.md", keywords()), ("cli.md", commands()), ("settings.md", settings()), ("events.md", events())];
-    modules.chain(pages.map(|(name, text)| (name.to_owned(), text))).collect()
+    let schema = serde_json::to_string_pretty(&Config::schema()).unwrap_or_default();
+    let config = [("config.md", Config::reference()), ("rappel.schema.json", format!("{schema}\n"))];
+    modules.chain(pages.into_iter().chain(config).map(|(name, text)| (name.to_owned(), text))).collect()
 }
 
 fn keywords() -> String {

@@ -3,9 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use ureq::http::Method;
-
-use crate::deploy::http::Ask;
+use crate::deploy::http::{Ask, Method};
 use crate::event::Event;
 use crate::report::{Otlp, Reporter, Streams};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ureq::http::Method;
+pub use ureq::http::Method;
 
 /// One request.
 #[derive(Clone)]

@@ -199,7 +199,17 @@ impl<'a> Run<'a> {
             failover: None,
         };
         let observer = Observer::default();
-        Self { pipeline, started: Instant::now(), observer, report, held: None, jump: None, had_release: false, took_over: false, unsettled: false }
+        Self {
+            pipeline,
+            started: Instant::now(),
+            observer,
+            report,
+            held: None,
+            jump: None,
+            had_release: false,
+            took_over: false,
+            unsettled: false,
+        }
     }
 
     async fn begin(&self, stage: &str) -> Instant {
@@ -222,12 +232,9 @@ impl<'a> Run<'a> {
     async fn play(&mut self, mut order: Order, stop: &CancellationToken) -> Exit {
         let Pipeline { fleet, events, environment, origin, .. } = self.pipeline;
         for (name, value) in environment.variables.iter().chain(
-            [
-                ("deployment_runner".to_owned(), json!(self.report.origin.runner)),
-                ("deployment_user".to_owned(), json!(origin.user)),
-            ]
-            .iter()
-            .map(|(name, value)| (name, value)),
+            [("deployment_runner".to_owned(), json!(self.report.origin.runner)), ("deployment_user".to_owned(), json!(origin.user))]
+                .iter()
+                .map(|(name, value)| (name, value)),
         ) {
             order.variables.entry(name.clone()).or_insert_with(|| value.clone());
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use super::{Event, EventKind, Status, TaskInfo, TaskResult, Undo};
-use crate::wire::{Diff, Value};
+use crate::wire::Diff;
 
 /// Lines of one difference that a plan shows.
 const SHOWN_LINES: usize = 60;
@@ -73,11 +73,13 @@ impl Changes {
     }
 
     fn changed(&mut self, result: &TaskResult) {
+        let Some(task) = self.tasks.get(&result.task) else { return };
         let known = result.status == Status::Changed;
-        // What has no prediction skips itself; it has no condition to name.
-        let unknown =
-            result.status == Status::Skipped && result.result.get("changed") == Some(&Value::Bool(true)) && !result.result.contains_key("skip_reason");
-        let Some(task) = self.tasks.get(&result.task).filter(|_| known || unknown) else { return };
+        // A command has no prediction and skips itself; it has no condition to name.
+        let skipped_itself = result.status == Status::Skipped && !result.result.contains_key("skip_reason");
+        if !known && !(skipped_itself && task.undo == Some(Undo::Impossible)) {
+            return;
+        }
         let key = (task.path.clone(), task.position.line, task.name.clone());
         let step = self.steps.entry(key).or_insert_with(|| Step { task: task.clone(), groups: Vec::new() });
         let same = |group: &&mut Group| group.item == result.item && group.diff == result.diff && group.known == known;
@@ -194,14 +196,22 @@ mod tests {
     }
 
     fn task(id: u64, name: &str, module: &str, undo: &str) -> Event {
-        event(json!({"event": "task_started", "id": id, "name": name, "role": null, "module": module, "position": {"name": "site.yml", "line": id, "column": 1},
-            "path": "/site.yml", "handler": false, "check": true, "section": null, "no_log": false, "undo": undo}))
+        event(
+            json!({"event": "task_started", "id": id, "name": name, "role": null, "module": module, "position": {"name": "site.yml", "line": id, "column": 1},
+            "path": "/site.yml", "handler": false, "check": true, "section": null, "no_log": false, "undo": undo}),
+        )
     }
 
     fn result(task: u64, host: &str, status: &str, after: &str) -> Event {
-        let diff = if after.is_empty() { json!([]) } else { json!([{"before_header": "a", "after_header": "a", "before": "0\n", "after": after}]) };
-        event(json!({"event": "task_finished", "task": task, "host": host, "delegate": null, "status": status, "ignored": false, "rescued": false, "item": null,
-            "result": {"changed": status != "ok"}, "diff": diff, "warnings": [], "finding": null, "took": 0.1, "shown": "verbose", "looped": false}))
+        let diff = if after.is_empty() {
+            json!([])
+        } else {
+            json!([{"before_header": "a", "after_header": "a", "before": "0\n", "after": after}])
+        };
+        event(
+            json!({"event": "task_finished", "task": task, "host": host, "delegate": null, "status": status, "ignored": false, "rescued": false, "item": null,
+            "result": {}, "diff": diff, "warnings": [], "finding": null, "took": 0.1, "shown": "verbose", "looped": false}),
+        )
     }
 
     #[test]

@@ -41,7 +41,9 @@ async fn a_release_that_is_unwell_on_one_host_goes_back_on_all() {
     world.monitoring.shows("deployment_rollback_reason_total{environment=\"production\",reason=\"health\"}", 1.0);
     world.monitoring.shows("count(ALERTS{alertname=\"DeploymentRollbackTriggered\",alertstate=\"firing\"})", 1.0);
     let summary = world.read("summary.md");
-    for part in ["deploy of production to shop:2.0.0 web:2.0.0: rolled back", "| web3 | ↩️ back on the old release |", "### What went wrong"] {
+    for part in
+        ["deploy of production to shop:2.0.0 web:2.0.0: rolled back", "| web3 | ↩️ back on the old release |", "### What went wrong"]
+    {
         assert!(summary.contains(part), "{part} is missing in {summary}");
     }
     let output = world.read("output");

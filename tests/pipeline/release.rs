@@ -12,12 +12,9 @@ async fn a_release_is_deployed_skipped_the_second_time_and_followed_by_the_next(
     let first = world.deploy("1.0.0", &[]);
     assert_eq!((first.code, world.versions()), (0, ["1.0.0", "1.0.0", "1.0.0"].map(str::to_owned)), "{}", first.text);
     let state = world.hosts[1].state();
-    for (field, wanted) in [
-        ("current_version", "shop:1.0.0"),
-        ("previous_version", ""),
-        ("deploy_runner", "production-runner-01"),
-        ("deployed_by", "alice"),
-    ] {
+    for (field, wanted) in
+        [("current_version", "shop:1.0.0"), ("previous_version", ""), ("deploy_runner", "production-runner-01"), ("deployed_by", "alice")]
+    {
         assert_eq!(state[field], wanted, "{field} in {state}");
     }
     let at = |field: &str| state[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();

@@ -79,7 +79,8 @@ fn stages(run: &Run, page: &mut String) {
         };
         let (name, detail) = (escape(&stage.name), escape(&stage.detail));
         let took = seconds(stage.took);
-        let _ = writeln!(page, "<tr><td>{name}</td><td class=\"mark {status}\">{status}</td><td class=\"n\">{took}</td><td>{detail}</td></tr>");
+        let _ =
+            writeln!(page, "<tr><td>{name}</td><td class=\"mark {status}\">{status}</td><td class=\"n\">{took}</td><td>{detail}</td></tr>");
     }
     end(page);
 }
@@ -172,8 +173,9 @@ fn slow_tasks(run: &Run, page: &mut String) {
 }
 
 fn slow_hosts(run: &Run, page: &mut String) {
-    let mut busy: Vec<(f64, usize)> =
-        (0..run.hosts.len()).map(|host| (run.bars.iter().filter(|bar| bar.host == host).map(|bar| bar.end - bar.start).sum(), host)).collect();
+    let mut busy: Vec<(f64, usize)> = (0..run.hosts.len())
+        .map(|host| (run.bars.iter().filter(|bar| bar.host == host).map(|bar| bar.end - bar.start).sum(), host))
+        .collect();
     busy.sort_by(|a, b| b.0.total_cmp(&a.0));
     table(page, "Slowest hosts", &["host", "time"]);
     for (time, host) in busy.into_iter().take(SLOWEST) {
@@ -242,9 +244,7 @@ fn recap(run: &Run, page: &mut String) {
     table(page, "Hosts", &["host", "ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"]);
     for (host, counts) in run.recap.hosts() {
         let _ = write!(page, "<tr><td>{}</td>", escape(host));
-        for count in
-            [counts.ok, counts.changed, counts.unreachable, counts.failed, counts.skipped, counts.rescued, counts.ignored]
-        {
+        for count in [counts.ok, counts.changed, counts.unreachable, counts.failed, counts.skipped, counts.rescued, counts.ignored] {
             let _ = write!(page, "<td>{count}</td>");
         }
         page.push_str("</tr>\n");

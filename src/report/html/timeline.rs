@@ -18,12 +18,16 @@ pub(super) fn draw(run: &Run) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a row's number")]
     let top = |row: usize| 20.0 + row as f64 * ROW;
     let height = top(run.hosts.len()) + 4.0;
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"timeline\">");
+    let mut svg =
+        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"timeline\">");
     let step = tick(end);
     let mut at = 0.0;
     while at <= end {
         let x = NAMES + at * scale;
-        let _ = write!(svg, "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"11\">{at} s</text>");
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"11\">{at} s</text>"
+        );
         at += step;
     }
     for (row, host) in run.hosts.iter().enumerate() {

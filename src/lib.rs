@@ -31,6 +31,9 @@ pub mod bridge;
 pub mod plan;
 
 #[cfg(feature = "controller")]
+pub mod check;
+
+#[cfg(feature = "controller")]
 pub mod event;
 
 #[cfg(feature = "controller")]

@@ -8,6 +8,7 @@
 
 mod bad;
 mod bridge;
+mod check;
 mod inventory;
 mod modules;
 mod output;

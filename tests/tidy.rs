@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("template", &["text", "wire"]),
     ("bridge", &[]),
     ("plan", &["bridge", "model", "template", "text", "module", "wire"]),
+    ("check", &["plan", "model", "template", "module", "text", "wire"]),
     ("event", &["text", "wire"]),
     ("ssh", &["wire"]),
     ("run", &["bridge", "plan", "model", "template", "ssh", "event", "module", "text", "wire"]),

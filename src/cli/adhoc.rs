@@ -83,7 +83,8 @@ pub(super) fn run(options: &RunOptions) -> Outcome {
     }
     let mut prepared = Prepared::new(&options.variables)?;
     let look = output::look_of(options.output.verbose, &prepared.config);
-    let minimal = || -> Box<dyn Reporter + Send> { Box::new(Minimal::new(look.clone(), options.one_line)) };
+    let one_line = options.one_line || prepared.config.stdout_callback.rsplit('.').next() == Some("oneline");
+    let minimal = || -> Box<dyn Reporter + Send> { Box::new(Minimal::new(look.clone(), one_line)) };
     let mut outputs =
         output::outputs_or(minimal, &options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::usage)?;
     let inventory = prepared.inventory(&options.hosts);

@@ -3,6 +3,7 @@
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
 mod adhoc;
+mod check;
 mod config;
 mod demo;
 mod deploy;
@@ -77,6 +78,7 @@ struct AnsibleVault {
 
 const EXAMPLES: &str = "Examples:
   rappel plan -i hosts site.yml                  what a playbook would change
+  rappel check -i hosts site.yml                 mistakes, without touching a host
   rappel play -i hosts site.yml --atomic         all hosts, or none
   rappel run web -i hosts -a uptime              one command on many hosts
   rappel replay run.jsonl --output junit         a recorded run as JUnit XML
@@ -89,6 +91,8 @@ enum Command {
     Play(Box<play::PlayOptions>),
     Plan(Box<plan::PlanOptions>),
     Run(Box<adhoc::RunOptions>),
+    Check(Box<check::CheckOptions>),
+    Explain(check::ExplainOptions),
     Deploy(Box<deploy::DeployOptions>),
     Rollback(Box<deploy::RollbackOptions>),
     Preflight(Box<deploy::PreflightOptions>),
@@ -168,14 +172,15 @@ pub fn main() -> ExitCode {
 /// The program under the name of one of Ansible's: its options, and its exit status for a wrong one.
 fn as_ansible<P: Parser>(arguments: Vec<OsString>, run: impl FnOnce(P) -> Outcome) -> ExitCode {
     match P::try_parse_from(arguments) {
-        Ok(called) => finish(run(called)),
+        // In Ansible's words, which scripts look for.
+        Ok(called) => finish(run(called), "ERROR! "),
         Err(error) => refuse(&error, Exit::Failed),
     }
 }
 
 fn as_rappel(arguments: Vec<OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
-        Ok(cli) => finish(dispatch(cli.command)),
+        Ok(cli) => finish(dispatch(cli.command), "error: "),
         Err(error) => refuse(&error, Exit::Usage),
     }
 }
@@ -185,6 +190,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Play(options) => play::run(&options, false),
         Command::Plan(options) => plan::run(*options),
         Command::Run(options) => adhoc::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Explain(options) => check::explain(&options),
         Command::Vault(command) => vault(&command),
         Command::Inventory(options) => inventory::run(&options),
         Command::Deploy(options) => deploy::deploy(&options),
@@ -242,11 +249,11 @@ fn refuse(error: &clap::Error, usage: Exit) -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "the command line's own last word")]
-fn finish(outcome: Outcome) -> ExitCode {
+fn finish(outcome: Outcome, mark: &str) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(stopped) => {
-            eprintln!("error: {}", stopped.message);
+            eprintln!("{mark}{}", stopped.message);
             stopped.exit.into()
         }
     }

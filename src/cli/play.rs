@@ -11,6 +11,7 @@ use super::options::{ConnectionOptions, HostOptions, OutputOptions, PrivilegeOpt
 use super::prepare::Prepared;
 use super::{Outcome, Stopped, output};
 use crate::event::{Event, EventKind, Exit, Finding};
+use crate::model::{Inventory, Pattern};
 use crate::plan::{Mistakes, Selection};
 use crate::report::{Look, Outputs};
 use crate::run::{self, AfterFatalRescue};
@@ -137,6 +138,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         inventory_sources: prepared.inventory_sources(&options.hosts),
         ..prepared.settings(&options.connection, &options.privilege)?
     };
+    let settings = run::Settings { limit: limited(settings.limit.as_deref(), &inventory, &prepared.sources)?, ..settings };
     let settings = run::Settings {
         diff: settings.diff || options.diff,
         force_handlers: settings.force_handlers || options.force_handlers,
@@ -148,6 +150,17 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     let (cancel, stop) = (CancellationToken::new(), CancellationToken::new());
     let inputs = prepared.inputs(inventory, compiler, &options.hosts, cancel.clone(), stop.clone());
     drive(outputs, cancel, stop, |events| run::run(plan, settings, inputs, events))
+}
+
+/// `--limit`, if it says anything: it must leave somebody.
+fn limited(limit: Option<&str>, inventory: &Inventory, sources: &Sources) -> Result<Option<String>, Stopped> {
+    let Some(text) = limit else { return Ok(None) };
+    let pattern = Pattern::limit(sources, text).map_err(|found| Stopped::error(found.message))?;
+    if pattern.is_empty() {
+        return Ok(None);
+    }
+    inventory.check_limit(&pattern, &mut Diagnostics::default()).map_err(|found| Stopped::error(found.message))?;
+    Ok(Some(text.to_owned()))
 }
 
 /// Tells every finding to every output.

@@ -10,7 +10,8 @@ use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableO
 use super::settings::{Process, Settings};
 use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
-use crate::model::inventory::{self, NoPlugins, Reading};
+use super::inventory::constructed::Constructed;
+use crate::model::inventory::{self, Reading};
 use crate::model::{Inventory, Loader};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
 use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
@@ -27,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) templar: Templar,
     pub(super) folder: PathBuf,
     pub(super) diags: Diagnostics,
+    /// `-e` as given, for inventories that use it.
+    given: Vec<String>,
 }
 
 impl Prepared {
@@ -42,12 +45,12 @@ impl Prepared {
         let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone()));
         let manner = Manner { truthy_conditions: config.allow_broken_conditionals, ..Manner::default() };
         let templar = Templar::new(sources.clone(), vault.clone(), lookups).with_manner(manner);
-        Ok(Self { config, sources, vault, loader, templar, folder, diags })
+        Ok(Self { config, sources, vault, loader, templar, folder, diags, given: variables.extra_vars.clone() })
     }
 
     /// The same for another run, without asking for passwords again.
     pub(super) fn again(&self) -> Self {
-        let Self { config, sources, vault, loader, templar, folder, .. } = self;
+        let Self { config, sources, vault, loader, templar, folder, given, .. } = self;
         Self {
             config: config.clone(),
             sources: sources.clone(),
@@ -56,6 +59,7 @@ impl Prepared {
             templar: templar.clone(),
             folder: folder.clone(),
             diags: Diagnostics::default(),
+            given: given.clone(),
         }
     }
 
@@ -68,7 +72,14 @@ impl Prepared {
     pub(super) fn inventory(&mut self, hosts: &HostOptions) -> Inventory {
         let wanted = self.inventory_sources(hosts);
         let options = super::inventory::reading_options(&self.config);
-        load_inventory(&self.loader, &self.folder, &options, &wanted, &mut self.diags)
+        let extra = self.extra_of_inventory();
+        load_inventory(&self.loader, &self.folder, &options, &wanted, (&self.templar, &extra), &mut self.diags)
+    }
+
+    /// `-e`, for inventories that use it; what is wrong with it is told elsewhere.
+    fn extra_of_inventory(&self) -> Vars {
+        let given = self.given.clone();
+        self.again().extra(&given)
     }
 
     /// `-e`.
@@ -225,11 +236,11 @@ impl Prepared {
         stop: CancellationToken,
     ) -> Inputs {
         let wanted = self.inventory_sources(hosts);
-        let (loader, folder) = (self.loader.clone(), self.folder.clone());
+        let (loader, folder, templar, extra) = (self.loader.clone(), self.folder.clone(), self.templar.clone(), self.extra_of_inventory());
         let options = super::inventory::reading_options(&self.config);
         let reload = move || {
             let mut diags = Diagnostics::default();
-            let inventory = load_inventory(&loader, &folder, &options, &wanted, &mut diags);
+            let inventory = load_inventory(&loader, &folder, &options, &wanted, (&templar, &extra), &mut diags);
             (!diags.has_errors()).then_some(inventory)
         };
         Inputs {
@@ -252,8 +263,16 @@ fn connector_options() -> ConnectorOptions {
     ConnectorOptions { agent: std::env::var_os("RAPPEL_AGENT").map(PathBuf::from), ..ConnectorOptions::default() }
 }
 
-fn load_inventory(loader: &Loader, folder: &Path, options: &inventory::Options, wanted: &[String], diags: &mut Diagnostics) -> Inventory {
-    let reading = Reading { loader, scripts: &scripts::Programs, plugins: &NoPlugins, folder, options };
+fn load_inventory(
+    loader: &Loader,
+    folder: &Path,
+    options: &inventory::Options,
+    wanted: &[String],
+    (templar, extra): (&Templar, &Vars),
+    diags: &mut Diagnostics,
+) -> Inventory {
+    let plugins = Constructed { templar, options, extra };
+    let reading = Reading { loader, scripts: &scripts::Programs, plugins: &plugins, folder, options, renamed: std::cell::Cell::default() };
     Inventory::load(&reading, wanted, diags)
 }
 

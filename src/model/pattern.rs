@@ -64,6 +64,9 @@ impl Pattern {
                 texts.push(part);
                 continue;
             };
+            if Path::new(file).is_dir() {
+                return Err(Diagnostic::error("unreadable", format!("`--limit @FILE` must be a file, not a directory: {file}")).at(part.span, ""));
+            }
             let lines = sources.read(Path::new(file)).map_err(|error| {
                 Diagnostic::error("unreadable", format!("cannot read the limit file `{file}`: {error}")).at(part.span, "")
             })?;
@@ -123,6 +126,13 @@ fn subscript(text: &str) -> Option<(&str, Subscript)> {
     }
 }
 
+impl Pattern {
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+}
+
 impl Inventory {
     /// The hosts that `pattern` means, and `limit` allows: in the order of the pattern's terms, and of the inventory within a term.
     ///
@@ -146,7 +156,7 @@ impl Inventory {
             return Ok(());
         }
         let span = limit.terms.first().map(|term| term.span).unwrap_or_default();
-        let message = "specified inventory, host pattern and/or --limit leaves us with no hosts to target";
+        let message = "Specified inventory, host pattern and/or --limit leaves us with no hosts to target.";
         Err(Diagnostic::error("no-hosts", message).at(span, ""))
     }
 

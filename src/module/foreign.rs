@@ -29,7 +29,7 @@ const PYTHONS: [&str; 11] = [
 
 choice! {
     /// How a module takes its parameters.
-    enum Style { Python = "python", Json = "json", Embedded = "embedded", Words = "words", Binary = "binary" }
+    pub enum Style { Python = "python", Json = "json", Embedded = "embedded", Words = "words", Binary = "binary" }
 }
 
 params! {

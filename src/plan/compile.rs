@@ -270,6 +270,15 @@ impl Compiler {
                 Keyword::When => context.when.extend(self.conditions(node, diags)),
                 Keyword::Tags => context.tags.extend(self.tags(node, outer, keywords, diags)),
                 Keyword::Vars | Keyword::Name => {}
+                // What a play is made of, not what its tasks inherit.
+                Keyword::Hosts
+                | Keyword::VarsFiles
+                | Keyword::VarsPrompt
+                | Keyword::Roles
+                | Keyword::PreTasks
+                | Keyword::Tasks
+                | Keyword::PostTasks
+                | Keyword::Handlers => {}
                 Keyword::Environment => context.environment.push(Arc::new(self.templar.compile(node, diags))),
                 Keyword::ModuleDefaults => context.module_defaults.push(Arc::new(self.templar.compile(node, diags))),
                 Keyword::Notify => context.notify.push(Arc::new(self.templar.compile(node, diags))),

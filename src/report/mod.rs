@@ -5,6 +5,7 @@
 
 mod diff;
 mod dump;
+pub mod findings;
 mod github;
 mod html;
 mod human;

@@ -56,7 +56,8 @@ const OF_HOSTS: &[&str] = &[
     "ansible_playbook_python",
 ];
 
-const NAMES: &[&str] = &[
+/// All names that are set for every task.
+pub const NAMES: &[&str] = &[
     "inventory_hostname",
     "inventory_hostname_short",
     "inventory_dir",

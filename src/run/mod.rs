@@ -44,6 +44,7 @@ use batch::Batch;
 use cursor::State;
 pub use emit::Emitter;
 pub use lookup::WorldLookups;
+pub use magic::NAMES as MAGIC_NAMES;
 pub use play::PlayState;
 pub use reach::{Reach, Unreached};
 pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};

@@ -35,6 +35,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 mod text;
+mod uses;
 mod value;
 mod version;
 
@@ -52,6 +53,7 @@ pub use compile::Sealed;
 pub use entry::{node_value, value_node};
 pub use lazy::Lazy;
 pub use object::Object;
+pub use uses::{Use, UseKind, is_global, knows};
 pub use value::{Entries, Key, List, Map, Missing, Shared, Value, from_wire, is_omit, omit, to_wire};
 
 /// Compiles and evaluates templates. A cheap handle that threads share.

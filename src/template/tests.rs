@@ -36,7 +36,7 @@ impl Lookups for World {
     }
 }
 
-fn templar() -> Templar {
+pub(super) fn templar() -> Templar {
     Templar::new(Sources::default(), Arc::new(Vault::default()), Arc::new(World))
 }
 

@@ -1,5 +1,6 @@
 //! `rappel inventory`: shows hosts, groups and variables as `ansible-inventory` does.
 
+pub(super) mod constructed;
 mod view;
 
 use std::cell::RefCell;
@@ -53,6 +54,9 @@ pub(super) struct InventoryOptions {
     /// Where `group_vars` and `host_vars` of a playbook are; the working directory when not given
     #[arg(long, value_name = "FOLDER")]
     playbook_dir: Option<PathBuf>,
+    /// Show more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(flatten)]
     hosts: HostOptions,
     #[command(flatten)]
@@ -63,8 +67,8 @@ pub(super) struct InventoryOptions {
 pub(super) fn run(options: &InventoryOptions) -> Outcome {
     match [options.list, options.graph, options.host.is_some()].into_iter().filter(|chosen| *chosen).count() {
         1 => {}
-        0 => return Err(Stopped::usage("nothing to do: give one of `--list`, `--graph` and `--host`")),
-        _ => return Err(Stopped::usage("give only one of `--list`, `--graph` and `--host`")),
+        0 => return Err(Stopped::usage("No action selected, at least one of --host, --graph or --list needs to be specified.")),
+        _ => return Err(Stopped::usage("Conflicting options used, only one of --host, --graph or --list can be used at the same time.")),
     }
     let mut prepared = Prepared::new(&options.variables)?;
     let inventory = prepared.inventory(&options.hosts);

@@ -21,6 +21,9 @@ pub use passwords::{Ask, PasswordError, Purpose, Terminal, VaultArgs, collect};
 /// `rappel vault`.
 #[derive(Args, Debug)]
 pub struct VaultCommand {
+    /// Show more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
     #[command(subcommand)]
     action: Action,
 }

@@ -1,5 +1,6 @@
 //! Inventory sources: which reader a file needs, what of a folder counts.
 
+use std::cell::Cell;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub struct Reading<'a> {
     pub folder: &'a Path,
     /// How.
     pub options: &'a Options,
+    /// Whether a group's name had to be changed.
+    pub renamed: Cell<bool>,
 }
 
 /// Inventory plugins that need more than this layer has, such as templates.
@@ -94,7 +97,11 @@ impl Reading<'_> {
     pub(super) fn group_name(&self, name: &Spanned<String>) -> Spanned<String> {
         match self.options.invalid_group_chars {
             InvalidGroupChars::Never | InvalidGroupChars::Ignore => name.clone(),
-            InvalidGroupChars::Always | InvalidGroupChars::Silently => Spanned::new(sanitized(&name.value), name.span),
+            InvalidGroupChars::Always | InvalidGroupChars::Silently => {
+                let safe = sanitized(&name.value);
+                self.renamed.set(self.renamed.get() || safe != name.value);
+                Spanned::new(safe, name.span)
+            }
         }
     }
 }
@@ -254,10 +261,13 @@ impl Inventory {
         let odd = |name: &&str| ![ALL].contains(name) && sanitized(name) != **name;
         let odd: Vec<_> = self.groups.keys().map(String::as_str).filter(odd).collect();
         if let (InvalidGroupChars::Never, Some(first)) = (reading.options.invalid_group_chars, odd.first()) {
-            let message = "invalid characters were found in group names but not replaced";
+            let message = "Invalid characters were found in group names but not replaced";
             let warning = Diagnostic::warning("group-name", message).help("group names may have letters, digits and `_`, as variables do");
             let span = self.group(first).map(|group| group.span).unwrap_or_default();
             diags.push(warning.at(span, format!("{} of {} groups", odd.len(), self.groups.len())));
+        }
+        if reading.renamed.get() && reading.options.invalid_group_chars == InvalidGroupChars::Always {
+            diags.push(Diagnostic::warning("group-name", "Invalid characters were found in group names and automatically replaced"));
         }
     }
 }

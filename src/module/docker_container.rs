@@ -27,7 +27,7 @@ use wanted::{differences, endpoint};
 impl Module for DockerContainer {
     const REVERSIBLE: Reversible = Reversible::BestEffort;
 
-    fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+    fn run(mut self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let engine = Engine::new(self.docker_host.as_deref(), self.timeout, machine)?;
         let found = self.find(&engine)?;
         if self.state == State::Absent {
@@ -48,6 +48,7 @@ impl Module for DockerContainer {
             show(machine, &[format!("{name}: {}", before.repr())], &[format!("{name}: {}", after.repr())]);
         }
         if let Some(old) = found.as_ref().filter(|_| replace) {
+            self.image = self.image.take().or_else(|| at(old, &["Config", "Image"]).as_str().map(str::to_owned));
             self.stop(&engine, old, machine)?;
             self.remove(&engine, old, machine)?;
         }
@@ -84,7 +85,7 @@ impl DockerContainer {
     /// The image that is asked for, fetched when it is not there.
     fn image(&self, engine: &Engine, found: Option<&Value>, machine: &mut Machine) -> Result<Option<Value>, Failure> {
         let Some(image) = &self.image else {
-            let needed = found.is_none() || self.recreate;
+            let needed = found.is_none();
             let msg = "Cannot create container when image is not specified!";
             return if needed { Err(Failure::new(msg)) } else { Ok(None) };
         };

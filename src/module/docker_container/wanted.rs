@@ -354,6 +354,8 @@ pub(super) fn differences(module: &DockerContainer, found: &Value, image: Option
         let same = match rule(field).as_str() {
             "ignore" => true,
             "strict" => there == wanted,
+            // How it is stopped is asked whenever it is stopped.
+            "" if field == "StopTimeout" => true,
             _ if ordered => there == wanted || wanted.as_list().is_some_and(<[Value]>::is_empty) && there.is_null(),
             _ => contains(there, wanted),
         };
@@ -398,6 +400,7 @@ mod tests {
         for (given, different) in [
             (r#"{"name": "w", "env": {"A": 1}, "memory": "64M", "ports": ["8080:80"], "command": "a b"}"#, None),
             (r#"{"name": "w", "labels": {}, "volumes": ["/a:/b"], "restart_policy": "always"}"#, None),
+            (r#"{"name": "w", "stop_timeout": 1}"#, None),
             (r#"{"name": "w", "env": {"A": true}}"#, Some("env")),
             (r#"{"name": "w", "command": ["b", "a"]}"#, Some("command")),
             (r#"{"name": "w", "ports": ["127.0.0.1:8080:80"]}"#, Some("published_ports")),

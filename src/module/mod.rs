@@ -13,6 +13,8 @@ pub(crate) mod glob;
 mod invocation;
 mod openpgp;
 mod params;
+mod postgres;
+mod scram;
 
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};
@@ -179,6 +181,10 @@ modules! {
     lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
     ping::Ping as "ping",
+    postgresql_db::PostgresqlDb as "postgresql_db",
+    postgresql_ping::PostgresqlPing as "postgresql_ping",
+    postgresql_query::PostgresqlQuery as "postgresql_query",
+    postgresql_user::PostgresqlUser as "postgresql_user",
     read::Read as "read",
     pip::Pip as "pip",
     replace::Replace as "replace",

@@ -80,11 +80,6 @@ impl Changes {
         if !known && !(skipped_itself && task.undo == Some(Undo::Impossible)) {
             return;
         }
-        // What has no prediction skips itself; it has no condition to name.
-        let unknown = result.status == Status::Skipped
-            && result.result.get("changed") == Some(&Value::Bool(true))
-            && !result.result.contains_key("skip_reason");
-        let Some(task) = self.tasks.get(&result.task).filter(|_| known || unknown) else { return };
         let key = (task.path.clone(), task.position.line, task.name.clone());
         let step = self.steps.entry(key).or_insert_with(|| Step { task: task.clone(), groups: Vec::new() });
         let same = |group: &&mut Group| group.item == result.item && group.diff == result.diff && group.known == known;
@@ -216,7 +211,6 @@ mod tests {
         event(
             json!({"event": "task_finished", "task": task, "host": host, "delegate": null, "status": status, "ignored": false, "rescued": false, "item": null,
             "result": {}, "diff": diff, "warnings": [], "finding": null, "took": 0.1, "shown": "verbose", "looped": false}),
-            "result": {"changed": status != "ok"}, "diff": diff, "warnings": [], "finding": null, "took": 0.1, "shown": "verbose", "looped": false}),
         )
     }
 

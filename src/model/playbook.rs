@@ -90,7 +90,11 @@ pub(super) fn entries(node: &Node, sources: &Sources, diags: &mut Diagnostics) -
         return Vec::new();
     };
     if plays.is_empty() {
-        diags.push(Diagnostic::error("empty-playbook", "this playbook has no play").ansible("A playbook must contain at least one play").at(node.span, ""));
+        diags.push(
+            Diagnostic::error("empty-playbook", "this playbook has no play")
+                .ansible("A playbook must contain at least one play")
+                .at(node.span, ""),
+        );
     }
     plays.iter().filter_map(|play| entry(play, sources, diags)).collect()
 }
@@ -159,7 +163,9 @@ fn play(node: &Node, entries: Vec<(Spanned<&str>, &Node)>, sources: &Sources, di
                 diags.push(diagnostic.at(key.span, "").at(first.span, "the same here").help("remove `user`"));
             }
         }
-        if matches!(key.value, "tasks" | "pre_tasks" | "post_tasks" | "handlers") && !matches!(value.kind, NodeKind::Seq(_) | NodeKind::Null) {
+        if matches!(key.value, "tasks" | "pre_tasks" | "post_tasks" | "handlers")
+            && !matches!(value.kind, NodeKind::Seq(_) | NodeKind::Null)
+        {
             let shown = reader::scalar_text(value).unwrap_or_else(|| value.describe().to_owned());
             let name = key.value;
             let words = format!("A malformed block was encountered while loading {name}: {shown} should be a list or None");

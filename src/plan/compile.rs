@@ -398,8 +398,12 @@ fn mistyped(context: &Context) -> Option<String> {
         let number = || text.trim().trim_end_matches('%').parse::<f64>();
         let (wanted, why) = match row.shape {
             Shape::Bool if value.to_bool().is_none() => ("bool", super::conform::not_boolean(&text)),
-            Shape::Int if value.to_bool().is_none() && number().is_err() => ("int", format!("invalid literal for int() with base 10: '{text}'")),
-            Shape::Float if value.to_bool().is_none() && number().is_err() => ("float", format!("could not convert string to float: '{text}'")),
+            Shape::Int if value.to_bool().is_none() && number().is_err() => {
+                ("int", format!("invalid literal for int() with base 10: '{text}'"))
+            }
+            Shape::Float if value.to_bool().is_none() && number().is_err() => {
+                ("float", format!("could not convert string to float: '{text}'"))
+            }
             _ => return None,
         };
         (!value.is_null()).then(|| {

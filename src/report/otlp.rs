@@ -17,6 +17,8 @@ pub struct Otlp {
     play: Option<Span>,
     task: Option<(u64, Span)>,
     names: HashMap<u64, (String, String)>,
+    /// When a task began on a host: results are told together, when the last of them is there.
+    begun: HashMap<(u64, String), Timestamp>,
     done: Vec<Json>,
     /// How many spans there are: their identifiers count on from the root's.
     made: u64,
@@ -42,7 +44,7 @@ impl Otlp {
         let above = fields.next().filter(|text| trace.is_some() && hexadecimal(text, 16)).unwrap_or_default().to_owned();
         let trace = trace.unwrap_or_else(|| format!("{}{}", id(), id()));
         let root = Span { id: id(), parent: above, ..Span::new("rappel", None, "") };
-        Self { trace, root, stage: None, play: None, task: None, names: HashMap::new(), done: Vec::new(), made: 0 }
+        Self { trace, root, stage: None, play: None, task: None, names: HashMap::new(), begun: HashMap::new(), done: Vec::new(), made: 0 }
     }
 
     /// Takes one more event into account.
@@ -86,6 +88,9 @@ impl Otlp {
                 self.names.insert(info.id, (info.name.clone(), task.id.clone()));
                 self.task = Some((info.id, task));
             }
+            EventKind::HostStarted { task, host } => {
+                self.begun.insert((*task, host.clone()), at);
+            }
             EventKind::TaskFinished(result) => self.host(result, at),
             EventKind::TransactionFinished { cause: Some(cause), .. } => self.root.error = Some(cause.clone()),
             EventKind::RunFinished { exit } => {
@@ -117,13 +122,15 @@ impl Otlp {
 
     fn host(&mut self, result: &TaskResult, at: Timestamp) {
         let Some((name, above)) = self.names.get(&result.task).cloned() else { return };
-        let start = at.checked_sub(jiff::SignedDuration::try_from(result.took).unwrap_or_default()).unwrap_or(at);
+        let took = jiff::SignedDuration::try_from(result.took).unwrap_or_default();
+        let start = self.begun.remove(&(result.task, result.host.clone())).or_else(|| at.checked_sub(took).ok()).unwrap_or(at);
+        let end = start.checked_add(took).map_or(at, |end| end.min(at));
         let mut span = self.child(above, &format!("{name} [{}]", result.host), start);
         span.attributes = vec![attribute("host.name", &result.host), attribute("rappel.status", status(result.status))];
         if matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored {
             span.error = Some(result.result.get("msg").map(Value::to_text).unwrap_or_default());
         }
-        self.finish(span, at);
+        self.finish(span, end);
     }
 
     /// A span below `above`.

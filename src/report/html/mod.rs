@@ -32,6 +32,8 @@ struct Run {
     tasks: Vec<Task>,
     /// The number that the present run gives a task, and its place in `tasks`.
     numbers: HashMap<u64, usize>,
+    /// When a task began, at all or on one host: results are told together, when the last of them is there.
+    begun: HashMap<(u64, Option<String>), f64>,
     bars: Vec<Bar>,
     failures: Vec<Failure>,
     stages: Vec<Stage>,
@@ -110,6 +112,7 @@ impl Run {
         match &event.kind {
             EventKind::RunStarted { playbooks, check, .. } => {
                 self.numbers.clear();
+                self.begun.clear();
                 self.check |= *check;
                 if self.title.is_empty() {
                     self.title = playbooks.join(" ");
@@ -121,8 +124,12 @@ impl Run {
             }
             EventKind::TaskStarted(info) => {
                 self.numbers.insert(info.id, self.tasks.len());
+                self.begun.insert((info.id, None), now);
                 let place = format!("{}:{}", info.position.name, info.position.line);
                 self.tasks.push(Task { name: info.name.clone(), module: info.module.clone(), place, secret: info.no_log });
+            }
+            EventKind::HostStarted { task, host } => {
+                self.begun.insert((*task, Some(host.clone())), now);
             }
             EventKind::TaskFinished(result) => self.finished(result, now),
             EventKind::HostVerdict { id, host, verdict, .. } => {
@@ -145,8 +152,10 @@ impl Run {
     fn finished(&mut self, result: &TaskResult, now: f64) {
         let Some(task) = self.numbers.get(&result.task).copied() else { return };
         let (host, _) = self.hosts.insert_full(result.host.clone());
-        let start = (now - result.took.as_secs_f64()).max(0.0);
-        self.bars.push(Bar { task, host, status: result.status, start, end: now });
+        let took = result.took.as_secs_f64();
+        let begun = |host: Option<String>| self.begun.get(&(result.task, host)).copied();
+        let start = begun(Some(result.host.clone())).or_else(|| begun(None)).unwrap_or(now - took).clamp(0.0, (now - took).max(0.0));
+        self.bars.push(Bar { task, host, status: result.status, start, end: start + took });
         if !matches!(result.status, Status::Failed | Status::Unreachable) {
             return;
         }
@@ -162,7 +171,7 @@ impl Run {
         let message = if secret {
             "the output is secret (`no_log`)".to_owned()
         } else {
-            ["msg", "stdout", "stderr"].map(text).into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+            ["msg", "cmd", "stdout", "stderr"].map(text).into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
         };
         let finding = result.finding.clone();
         self.failures.push(Failure { host: result.host.clone(), task, status: result.status, kept, message, finding });

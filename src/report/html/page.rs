@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use indexmap::IndexMap;
+
 use super::{Run, escape, seconds, timeline, word};
 use crate::event::{CheckStatus, Exit, StageStatus, Verdict, difference};
 use crate::report::snippet;
@@ -89,8 +91,12 @@ fn transactions(run: &Run, page: &mut String) {
     if run.verdicts.is_empty() {
         return;
     }
-    table(page, "Transactions", &["transaction", "host", ""]);
+    table(page, "Transactions", &["transaction", "", "hosts"]);
+    let mut groups: IndexMap<(&str, Verdict), Vec<&str>> = IndexMap::new();
     for ((id, host), verdict) in &run.verdicts {
+        groups.entry((id, *verdict)).or_default().push(host);
+    }
+    for ((id, verdict), hosts) in &groups {
         let (class, words) = match verdict {
             Verdict::Untouched => ("untouched", "untouched"),
             Verdict::Committed => ("committed", "committed"),
@@ -98,7 +104,8 @@ fn transactions(run: &Run, page: &mut String) {
             Verdict::Unknown => ("unknown", "unknown: `rappel recover` finishes it"),
             Verdict::RollbackFailed => ("mixed", "neither new nor old"),
         };
-        let _ = writeln!(page, "<tr><td>{}</td><td>{}</td><td class=\"mark {class}\">{words}</td></tr>", escape(id), escape(host));
+        let hosts = escape(&hosts.join(", "));
+        let _ = writeln!(page, "<tr><td>{}</td><td class=\"mark {class}\">{words}</td><td>{hosts}</td></tr>", escape(id));
     }
     end(page);
     for (id, cause) in &run.causes {

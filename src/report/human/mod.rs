@@ -99,6 +99,10 @@ impl Human {
 
 impl Reporter for Human {
     fn on(&mut self, event: &Event, to: &mut Streams<'_>) -> io::Result<()> {
+        if matches!(event.kind, EventKind::RunStarted { .. }) {
+            // A deployment is several runs, and each has an end of its own.
+            (self.recap, self.finale) = Default::default();
+        }
         self.recap.apply(event);
         self.finale.apply(event);
         match &event.kind {

@@ -125,6 +125,9 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     if failed {
         return Ok(Exit::Unreachable);
     }
+    if let Some(limit) = options.hosts.limit() {
+        super::prepare::check_limit(&limit, &inventory, &prepared.sources)?;
+    }
     let settings = run::Settings {
         playbooks: options.playbooks.clone(),
         limit: options.hosts.limit(),

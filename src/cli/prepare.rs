@@ -12,12 +12,12 @@ use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
 use super::inventory::constructed::Constructed;
 use crate::model::inventory::{self, Reading};
-use crate::model::{Inventory, Loader};
+use crate::model::{Inventory, Loader, Pattern};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
 use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
 use crate::ssh::{Connector, ConnectorOptions, Secret};
 use crate::template::{Manner, Templar, from_wire};
-use crate::text::{Diagnostic, Diagnostics, NodeKind, Sources, Span, Vault, yaml};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Sources, Span, Spanned, Vault, yaml};
 
 /// Everything that is read before a run, whatever runs.
 pub(super) struct Prepared {
@@ -102,7 +102,7 @@ impl Prepared {
                         Some(NodeKind::Map(entries)) => {
                             let entries: Vec<_> = entries
                                 .into_iter()
-                                .filter_map(|(key, value)| Some((crate::text::Spanned::new(key.as_str()?.to_owned(), key.span), value)))
+                                .filter_map(|(key, value)| Some((Spanned::new(key.as_str()?.to_owned(), key.span), value)))
                                 .collect();
                             vars.extend(compile(&self.templar, &entries, &mut self.diags));
                         }
@@ -276,7 +276,23 @@ fn load_inventory(
     Inventory::load(&reading, wanted, diags)
 }
 
-fn compile(templar: &Templar, entries: &[(crate::text::Spanned<String>, crate::text::Node)], diags: &mut Diagnostics) -> Vars {
+/// `--limit` must leave at least one of the hosts there are.
+///
+/// # Errors
+/// It does not, or it cannot be read.
+pub(super) fn check_limit(limit: &str, inventory: &Inventory, sources: &Sources) -> Result<(), Stopped> {
+    let limit = Pattern::limit(sources, limit).map_err(|found| Stopped::error(found.message))?;
+    let all = Pattern::parse(&[Spanned::new("all".to_owned(), Span::default())]);
+    let all_and_local = [all, Pattern::parse(&[Spanned::new("localhost".to_owned(), Span::default())])];
+    let mut hosts = all_and_local.iter().flat_map(|pattern| inventory.select(pattern, Some(&limit), &mut Diagnostics::default()));
+    match hosts.next() {
+        Some(_) => Ok(()),
+        None if inventory.hosts().next().is_none() => Ok(()),
+        None => Err(Stopped::error("Specified inventory, host pattern and/or --limit leaves us with no hosts to target.")),
+    }
+}
+
+fn compile(templar: &Templar, entries: &[(Spanned<String>, Node)], diags: &mut Diagnostics) -> Vars {
     entries.iter().map(|(name, node)| (name.value.clone(), Arc::new(templar.compile(node, diags)))).collect()
 }
 

@@ -39,6 +39,9 @@ pub enum EventKind {
     RunStarted {
         /// Playbooks, as they were named.
         playbooks: Vec<String>,
+        /// How many plays they have together.
+        #[serde(default)]
+        plays: usize,
         /// Nothing will be changed.
         check: bool,
         /// How many hosts the inventory has.

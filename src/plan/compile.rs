@@ -216,7 +216,8 @@ impl Compiler {
         let work = self.work(&task.action.module, &context, &place.play.dir, diags)?;
         let (params, whole) = self.params(task, &work, diags);
         let looped = self.looped(task, diags);
-        if !self.selection.takes(&context.tags) {
+        // A handler runs because it was notified, whatever tags are asked for.
+        if !place.handler && !self.selection.takes(&context.tags) {
             return None;
         }
         Some(Step {

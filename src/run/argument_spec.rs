@@ -11,8 +11,9 @@ pub(super) fn errors(spec: &Map, given: &Map) -> Vec<String> {
 }
 
 fn check(spec: &Map, given: &Map, within: &str, errors: &mut Vec<String>) {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         spec.iter().filter(|(name, option)| truth(option, "required") && absent(given.get(*name))).map(|(name, _)| name.as_str()).collect();
+    missing.sort_unstable();
     if !missing.is_empty() {
         errors.push(format!("missing required arguments: {}{}", missing.join(", "), found_in(within)));
     }

@@ -362,7 +362,7 @@ impl Batch {
     }
 
     /// A failure that stops the whole batch: hosts that are not failing yet roll back too.
-    fn fail_all(&mut self, round: &Round, origin: &str, raw: &Map) {
+    pub(super) fn fail_all(&mut self, round: &Round, origin: &str, raw: &Map) {
         let cause = self.fatal_cause();
         let reason = format!("`{}` failed on `{origin}`", self.info(0, round).name);
         self.fatal.get_or_insert(reason);
@@ -401,7 +401,7 @@ impl Batch {
         self.cursors.iter().filter(|(_, cursor)| cursor.state() == State::Active).map(|(host, _)| host.clone()).collect()
     }
 
-    fn any_errors_fatal(&self, round: &Round) -> bool {
+    pub(super) fn any_errors_fatal(&self, round: &Round) -> bool {
         if self.in_transaction() {
             return true;
         }

@@ -91,9 +91,10 @@ impl ModuleCall<'_> {
     async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
         let shared = &self.item.task.shared;
         let output = shared.settings.stream.then(|| self.stream());
+        let (limit, module) = (call.timeout, call.module.clone());
         match link.call_in_line(call, blobs, output, self.item.queued.take()).await {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(failure)) => Err(failure.into()),
+            Ok(Err(failure)) => Err(timed_out(failure, limit, &module).into()),
             Err(error) => {
                 if error.is_lost() {
                     shared.fleet.forget(endpoint).await;
@@ -252,6 +253,14 @@ impl ModuleCall<'_> {
                 all.push((name, value.to_text()));
             }
         }
+        // Where background jobs leave their results may be said by a variable too.
+        if let Some(binding) = self.item.scope.get("ansible_async_dir") {
+            let value = match binding {
+                crate::template::Binding::Value(value) => value,
+                crate::template::Binding::Expr(expr) => task.shared.templar.evaluate(&expr, &self.item.scope)?,
+            };
+            all.push(("ANSIBLE_ASYNC_DIR".to_owned(), to_wire(&value).to_text()));
+        }
         Ok(all)
     }
 
@@ -342,6 +351,16 @@ pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<Pa
 /// Whether this is a task that finds facts.
 fn gathers(module: &str) -> bool {
     matches!(module, "setup" | "gather_facts")
+}
+
+/// A task that ran into its `timeout` says so in Ansible's words.
+fn timed_out(failure: Failure, limit: Option<u32>, module: &str) -> Failure {
+    let Some(seconds) = limit.filter(|seconds| failure.msg.starts_with(&format!("the task took longer than its timeout of {seconds} s"))) else {
+        return failure;
+    };
+    let period: Map = [("period".to_owned(), seconds.into())].into_iter().collect();
+    let msg = format!("The {module} action failed to execute in the expected time frame ({seconds}) and was terminated");
+    Failure { msg, ..failure }.with("timedout", period)
 }
 
 fn explain(error: &LinkError, endpoint: &Endpoint) -> String {

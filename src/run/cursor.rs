@@ -266,6 +266,11 @@ impl Cursor {
         self.failed = false;
     }
 
+    /// A host that is in an `always` section after a failure goes on after it as if nothing had failed.
+    pub fn clear_failure(&mut self) {
+        self.frames.iter_mut().for_each(|frame| frame.failing = None);
+    }
+
     /// Leaves the role that the next step belongs to (`meta: end_role`).
     pub(super) fn end_role(&mut self) {
         while let Some(frame) = self.frames.last() {

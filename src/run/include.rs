@@ -64,6 +64,8 @@ impl Batch {
             }
         }
         let mut blocks: Vec<(Arc<crate::plan::Block>, Vec<String>)> = Vec::new();
+        // A host fails once, however many of its includes cannot be used; and gets none of the others.
+        let mut failed: Vec<String> = Vec::new();
         for (include, hosts) in groups {
             match self.compile(&include, round) {
                 Ok(piece) => {
@@ -76,15 +78,21 @@ impl Batch {
                     }
                     blocks.push((piece.block, hosts));
                 }
-                Err(findings) => self.broken(&findings, &hosts).await,
+                Err(findings) => {
+                    let fresh: Vec<String> = hosts.into_iter().filter(|host| !failed.contains(host)).collect();
+                    self.broken(&findings, &fresh, round).await;
+                    failed.extend(fresh);
+                }
             }
         }
+        blocks.iter_mut().for_each(|(_, members)| members.retain(|host| !failed.contains(host)));
         self.enter(&blocks);
     }
 
     /// What was included cannot be used: a failure of each host that wanted it.
-    async fn broken(&mut self, findings: &[Diagnostic], hosts: &[String]) {
+    async fn broken(&mut self, findings: &[Diagnostic], hosts: &[String], round: &Round) {
         let Some(first) = findings.first() else { return };
+        let fatal = self.any_errors_fatal(round);
         for host in hosts {
             let mut rescued = false;
             if let Some(cursor) = self.cursors.get_mut(host) {
@@ -111,6 +119,10 @@ impl Batch {
                 looped: false,
             };
             self.shared.events.emit(EventKind::TaskFinished(result)).await;
+        }
+        if let (Some(host), true) = (hosts.first(), fatal) {
+            let raw = [("msg".to_owned(), first.message.as_str().into()), ("failed".to_owned(), true.into())].into_iter().collect();
+            self.fail_all(round, host, &raw);
         }
         for finding in findings.iter().skip(1) {
             self.shared.events.warn(finding.clone()).await;

@@ -191,6 +191,10 @@ impl Item<'_> {
             if attempt > retries {
                 outcome.raw.insert("attempts".to_owned(), retries.into());
                 outcome.raw.insert("failed".to_owned(), true.into());
+                // As in Ansible: what `failed_when` said of the last attempt counts.
+                if outcome.raw.get("failed_when_result").and_then(wire::Value::to_bool) == Some(false) {
+                    return outcome;
+                }
                 outcome.status = Status::Failed;
                 outcome.ignored = self.task.flag_in(Keyword::IgnoreErrors, &self.scope);
                 return outcome;
@@ -366,6 +370,7 @@ impl Item<'_> {
         match answer {
             Ok(outcome) => {
                 out.raw = outcome.data;
+                out.no_log |= out.raw.shift_remove(action::NO_LOG).is_some_and(|hidden| hidden == true.into());
                 out.raw.entry("changed".to_owned()).or_insert(wire::Value::Bool(outcome.changed));
                 out.raw.insert("failed".to_owned(), false.into());
                 if let Some(reason) = outcome.skipped {

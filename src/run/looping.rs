@@ -10,6 +10,10 @@ use crate::text::Diagnostic;
 /// The items of `looped`.
 pub(super) fn items(shared: &Shared, looped: &Loop, scope: &Arc<dyn Scope>) -> Result<Vec<Value>, Diagnostic> {
     let terms = shared.templar.evaluate(&looped.items, scope)?;
+    if looped.kind.value == "list" && terms.as_items().is_none() {
+        let message = format!("with_list expects a list, found '{}'", to_wire(&terms).kind());
+        return Err(Diagnostic::error("loop-type", message).at(looped.items.span(), "").help("use `with_items`, or a list"));
+    }
     if looped.kind.value != "loop" {
         return shared
             .templar

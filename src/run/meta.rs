@@ -108,6 +108,7 @@ impl Batch {
                 }
                 // As in Ansible, a host that failed is back in the plays that follow, not in this one.
                 State::Failed => cursor.forgive(),
+                State::Active => cursor.clear_failure(),
                 _ => continue,
             }
             self.play.regain(host);

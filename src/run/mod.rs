@@ -105,7 +105,7 @@ enum Effect {
 pub async fn run(plan: Plan, settings: Settings, inputs: Inputs, events: Sender<Event>) -> Exit {
     let emitter = Emitter::new(events, inputs.sources.clone(), inputs.vault.secrets().clone());
     let shared = Arc::new(Shared::new(settings, inputs, emitter));
-    shared.started().await;
+    shared.started(plan.plays.len()).await;
     let mut runner = Runner { shared: shared.clone() };
     for play in &plan.plays {
         if !runner.play(play).await {

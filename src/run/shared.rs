@@ -81,12 +81,12 @@ impl Shared {
         }
     }
 
-    pub(super) async fn started(&self) {
+    pub(super) async fn started(&self, plays: usize) {
         self.hide_passwords();
         let playbooks = self.settings.playbooks.iter().map(|path| path.display().to_string()).collect();
         let config = self.settings.config_file.as_ref().map(|path| path.display().to_string());
         let hosts = self.inventory().hosts().len();
-        self.events.emit(EventKind::RunStarted { playbooks, check: self.settings.check, hosts, config }).await;
+        self.events.emit(EventKind::RunStarted { playbooks, plays, check: self.settings.check, hosts, config }).await;
     }
 
     /// Connection passwords of the inventory are secrets from the first event on, used or not.

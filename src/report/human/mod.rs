@@ -106,7 +106,9 @@ impl Reporter for Human {
         self.recap.apply(event);
         self.finale.apply(event);
         match &event.kind {
-            EventKind::RunStarted { check, config, .. } => self.run_started(*check, config.as_deref(), to),
+            EventKind::RunStarted { check, config, playbooks, plays, .. } => {
+                self.run_started(*check, config.as_deref(), (playbooks, *plays), to)
+            }
             EventKind::PlayStarted { name, check, lockstep, .. } => {
                 self.lockstep = *lockstep;
                 self.banner = None;
@@ -158,13 +160,20 @@ impl Reporter for Human {
 }
 
 impl Human {
-    fn run_started(&self, check: bool, config: Option<&str>, to: &mut Streams<'_>) -> io::Result<()> {
+    fn run_started(&self, check: bool, config: Option<&str>, plays: (&[String], usize), to: &mut Streams<'_>) -> io::Result<()> {
         if self.look.verbosity > 0 {
             let text = config.map_or("No config file found; using defaults".to_owned(), |path| format!("Using {path} as config file"));
             self.line(Color::Verbose, &text, to.out)?;
         }
         if check && self.look.check_mode_markers {
             self.banner("DRY RUN", to)?;
+        }
+        if let ([playbook], count) = plays
+            && self.look.verbosity > 1
+        {
+            let name = std::path::Path::new(playbook).file_name().map_or_else(|| playbook.clone(), |name| name.to_string_lossy().into_owned());
+            self.banner(&format!("PLAYBOOK: {name}"), to)?;
+            self.line(Color::Verbose, &format!("{count} plays in {playbook}"), to.out)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::NO_LOG;
 use super::prelude::*;
 use crate::plan::Vars;
 use crate::template::Expr;
@@ -70,8 +71,11 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         }
     }
     shared.memory.host(&call.item.task.host).include(vars);
+    // What a vault sealed is not shown.
+    let sealed = files.iter().any(|file| shared.sources.starts_with(file, &[b"$ANSIBLE_VAULT;"]));
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    Ok(Outcome::default().with("ansible_facts", facts).with("ansible_included_var_files", names).into())
+    let outcome = Outcome::default().with("ansible_facts", facts).with("ansible_included_var_files", names);
+    Ok(if sealed { outcome.with(NO_LOG, true) } else { outcome }.into())
 }
 
 fn find(call: &ActionCall<'_>, name: &str) -> Option<PathBuf> {

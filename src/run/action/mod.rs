@@ -25,6 +25,9 @@ pub(super) struct ActionCall<'a> {
 /// In the data of a failure: show it at every verbosity. It never reaches the registered result.
 pub(super) const VERBOSE_ALWAYS: &str = "_ansible_verbose_always";
 
+/// In the data of an outcome: nobody may see the result. It never reaches the registered result.
+pub(super) const NO_LOG: &str = "_ansible_no_log";
+
 /// What an action gives.
 #[derive(Default)]
 pub(super) struct Answer {

@@ -12,6 +12,7 @@ use crate::wire::{Map, Value};
 /// The first mistake, as Ansible words it.
 pub fn conform(module: &str, spec: &Spec, open: bool, params: &Map) -> Result<(), String> {
     let call = Call { spec, params };
+    call.first(module)?;
     call.exclusive()?;
     call.required()?;
     call.values()?;
@@ -31,6 +32,28 @@ impl Call<'_> {
 
     fn given<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
         names.iter().copied().filter(|name| self.has(name)).collect()
+    }
+
+    /// What Ansible's own actions ask before anything else, in words of their own.
+    fn first(&self, module: &str) -> Result<(), String> {
+        let complaint = match module {
+            "fail" | "group_by" | "set_stats" | "wait_for_connection" => {
+                let mut unknown: Vec<_> = self.strange();
+                unknown.sort_unstable();
+                return if unknown.is_empty() { Ok(()) } else { Err(format!("Invalid options for {module}: {}", unknown.join(","))) };
+            }
+            "fetch" | "template" | "assemble" if self.given(&["src", "dest"]).len() < 2 => "src and dest are required",
+            "unarchive" if self.given(&["src", "dest"]).len() < 2 => "src (or content) and dest are required",
+            "copy" if self.given(&["src", "content"]).is_empty() => "src (or content) is required",
+            "copy" if !self.has("dest") => "dest is required",
+            "copy" if self.given(&["src", "content"]).len() > 1 => "src and content are mutually exclusive",
+            _ => return Ok(()),
+        };
+        Err(complaint.to_owned())
+    }
+
+    fn strange(&self) -> Vec<&str> {
+        self.params.keys().map(String::as_str).filter(|name| self.spec.find(name).is_none()).collect()
     }
 
     fn exclusive(&self) -> Result<(), String> {
@@ -95,7 +118,7 @@ impl Call<'_> {
     }
 
     fn unknown(&self, module: &str) -> Result<(), String> {
-        let mut unknown: Vec<_> = self.params.keys().map(String::as_str).filter(|name| self.spec.find(name).is_none()).collect();
+        let mut unknown = self.strange();
         if unknown.is_empty() {
             return Ok(());
         }

@@ -12,11 +12,12 @@ pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 params! {
     pub struct Fail {
         /// Why.
-        msg: String = "Failed as requested from task",
+        msg: Value = "Failed as requested from task",
     }
 }
 
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Fail = call.decode()?;
-    Err(Failure::new(params.msg).into())
+    // Not as the text of the failure: a list stays a list.
+    Err(Failure::new("").with("msg", params.msg).into())
 }

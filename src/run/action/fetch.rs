@@ -141,7 +141,7 @@ fn destination(call: &ActionCall<'_>, params: &Fetch, source: &str) -> Result<Pa
     }
     if base.is_dir() {
         let msg = "dest is an existing directory, use a trailing slash if you want to fetch src into that directory";
-        return Err(Failure::new(msg).with("dest", base.display().to_string()).into());
+        return Err(Failure::new(msg).into());
     }
     Ok(base)
 }

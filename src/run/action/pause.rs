@@ -8,15 +8,16 @@
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
+use crate::module::Field as _;
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
 params! {
     pub struct Pause {
         /// Minutes to wait.
-        minutes: Option<f64>,
-        /// Seconds to wait.
-        seconds: Option<f64>,
+        minutes: Option<Value>,
+        /// Seconds to wait, at least one.
+        seconds: Option<Value>,
         /// What to ask.
         prompt: Option<String>,
         /// Show what is typed.
@@ -27,19 +28,21 @@ params! {
 
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Pause = call.decode()?;
-    let seconds = params.seconds.or(params.minutes.map(|minutes| minutes * 60.0));
+    let minutes = params.minutes.as_ref().map(|minutes| number("minutes", minutes)).transpose()?;
+    let seconds = params.seconds.as_ref().map(|seconds| number("seconds", seconds)).transpose()?;
+    let seconds = seconds.or(minutes.map(|minutes| minutes * 60.0));
     let start = jiff::Zoned::now();
     let begun = Instant::now();
     let mut input = String::new();
     match seconds {
-        Some(seconds) => tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()).await,
+        Some(seconds) => tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or_default()).await,
         None => input = ask(&call, &params).await?,
     }
     let stamp = |time: &jiff::Zoned| time.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string();
     let waited = begun.elapsed();
-    let shown = match params.minutes {
-        Some(_) => format!("Paused for {} minutes", crate::wire::repr_float((waited.as_secs_f64() / 60.0 * 100.0).round() / 100.0)),
-        None => format!("Paused for {} seconds", crate::wire::repr_float((waited.as_secs_f64() * 100.0).round() / 100.0)),
+    let shown = match params.seconds {
+        None => format!("Paused for {} minutes", crate::wire::repr_float((waited.as_secs_f64() / 60.0 * 100.0).round() / 100.0)),
+        Some(_) => format!("Paused for {} seconds", crate::wire::repr_float((waited.as_secs_f64() * 100.0).round() / 100.0)),
     };
     let outcome = Outcome::default()
         .with("changed", false)
@@ -52,6 +55,15 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         .with("stdout", shown)
         .with("user_input", input);
     Ok(outcome.into())
+}
+
+/// A number of units of time; the complaint is Ansible's.
+fn number(name: &str, value: &Value) -> Result<f64, Failure> {
+    f64::decode(value).map_err(|_| {
+        let class = if value.as_str().is_some() { "str" } else { "list" };
+        let reason = format!("invalid literal for int() with base 10: {}", value.repr());
+        Failure::new(format!("argument '{name}' is of type {class} and we were unable to convert to int: {reason}"))
+    })
 }
 
 async fn ask(call: &ActionCall<'_>, params: &Pause) -> Result<String, Trouble> {

@@ -127,6 +127,12 @@ impl Machine {
 
     /// Adds a diff of things beside the content: name, before, after.
     pub(super) fn state_diff(&mut self, path: &Path, entries: &[(&str, Value, Value)]) {
+        for (name, before, after) in entries {
+            match self.states.iter_mut().find(|state| state.0 == *name) {
+                Some(state) => state.2 = after.clone(),
+                None => self.states.push(((*name).to_owned(), before.clone(), after.clone())),
+            }
+        }
         if !self.diffing() {
             return;
         }
@@ -212,11 +218,11 @@ pub(super) fn numbers_of_new(wanted: &Attributes, old: Option<&Stat>) -> Result<
 }
 
 fn uid(text: &str) -> Result<u32, Failure> {
-    owner::user_id(text).ok_or_else(|| Failure::new(format!("cannot change the owner: there is no user `{text}`")))
+    owner::user_id(text).ok_or_else(|| Failure::new(format!("chown failed: failed to look up user {text}")))
 }
 
 fn gid(text: &str) -> Result<u32, Failure> {
-    owner::group_id(text).ok_or_else(|| Failure::new(format!("cannot change the group: there is no group `{text}`")))
+    owner::group_id(text).ok_or_else(|| Failure::new(format!("chgrp failed: failed to look up group {text}")))
 }
 
 /// Owner first: chown takes set-id bits away.

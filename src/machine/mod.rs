@@ -71,6 +71,8 @@ pub struct Machine {
     changed: bool,
     diff: Vec<Diff>,
     warnings: Vec<String>,
+    /// What was changed beside content: name, before, after.
+    states: Vec<(String, Value, Value)>,
     /// Files for programs to read; gone when this is.
     spooled: Vec<write::Temporary>,
     /// The folder of this call; gone when this is.
@@ -120,6 +122,16 @@ impl Machine {
         if self.settings.diff {
             self.diff.push(diff);
         }
+    }
+
+    /// What was changed of `path` beside its content, as the results of `file` have it: before and after.
+    pub fn states(&self, path: &Path) -> Map {
+        let path = ("path".to_owned(), Value::from(path.display().to_string()));
+        let side = |pick: fn(&(String, Value, Value)) -> &Value| -> Value {
+            let entries = self.states.iter().map(|state| (state.0.clone(), pick(state).clone()));
+            Map::from_iter(entries.filter(|(_, value)| !value.is_null()).chain([path.clone()])).into()
+        };
+        Map::from_iter([("before".to_owned(), side(|state| &state.1)), ("after".to_owned(), side(|state| &state.2))])
     }
 
     /// What the call came to so far; modules add their data to it.

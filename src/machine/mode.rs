@@ -46,7 +46,7 @@ impl Mode {
         let clauses = text.split(',').map(Clause::parse).collect::<Option<Vec<_>>>();
         clauses
             .map(|clauses| Self(Kind::Symbolic(clauses)))
-            .ok_or_else(|| format!("expected a file mode such as `0644` or `u=rw,g=r`, found `{text}`"))
+            .ok_or_else(|| format!("mode must be in octal or symbolic form: expected `0644` or `u=rw,g=r`, found `{text}`"))
     }
 
     /// The bits this mode gives to something that has `current`.

@@ -10,7 +10,7 @@ use super::image::Look;
 use super::intent::Intent;
 use super::write::Temporary;
 use super::{Attributes, FileKind, Machine, Stat, failed};
-use crate::wire::Failure;
+use crate::wire::{Failure, Value};
 
 impl Machine {
     /// Makes `path` a directory, with its parents; every directory made here gets the attributes, as in Ansible.
@@ -55,7 +55,7 @@ impl Machine {
             return Ok(false);
         }
         let name = Temporary::name_beside(path);
-        self.place_link(path, "link", &name, &Intent::Link { path, target, temporary: &name }, |temporary| symlink(target, temporary))
+        self.place_link((target, path), "link", &name, &Intent::Link { path, target, temporary: &name }, |temporary| symlink(target, temporary))
     }
 
     /// Makes `path` a second name of the file `target`, replacing a file or link that is there.
@@ -69,14 +69,14 @@ impl Machine {
             return Ok(false);
         }
         let name = Temporary::name_beside(path);
-        self.place_link(path, "hard", &name, &Intent::Unknown { path, temporary: Some(&name) }, |temporary| {
+        self.place_link((target, path), "hard", &name, &Intent::Unknown { path, temporary: Some(&name) }, |temporary| {
             fs::hard_link(target, temporary)
         })
     }
 
     fn place_link(
         &mut self,
-        path: &Path,
+        (target, path): (&Path, &Path),
         state: &str,
         name: &Path,
         intent: &Intent<'_>,
@@ -86,7 +86,11 @@ impl Machine {
         if old.as_ref().is_some_and(Stat::is_dir) {
             return Err(Failure::new(format!("cannot make the link {}: there is a directory", path.display())));
         }
-        self.state_diff(path, &[("state", old.as_ref().map_or("absent", Stat::state).into(), state.into())]);
+        let before = old.as_ref().map_or("absent", Stat::state);
+        let source = |target: io::Result<PathBuf>| target.map_or(Value::Null, |target| target.display().to_string().into());
+        let sources = ("src", source(fs::read_link(path)), target.display().to_string().into());
+        let states = [sources, ("state", before.into(), state.into())];
+        self.state_diff(path, states.get(..if before == state { 1 } else { 2 }).unwrap_or_default());
         self.changed = true;
         if self.checking() {
             return Ok(true);

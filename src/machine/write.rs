@@ -81,8 +81,8 @@ impl Machine {
         if self.diffing() {
             self.content_diff(path, file.is_some(), content)?;
         }
-        self.changed = true;
         if self.checking() {
+            self.changed = true;
             if file.is_some() {
                 self.attributes(path, &options.attributes)?;
             }
@@ -97,6 +97,7 @@ impl Machine {
         if let Some(validate) = &options.validate {
             self.validate(validate, &temporary.path)?;
         }
+        self.changed = true;
         if options.backup && file.is_some() {
             written.backup = Some(self.backup(path)?);
         }
@@ -135,7 +136,7 @@ impl Machine {
     /// Runs the `validate` command on a file.
     fn validate(&mut self, command: &str, file: &Path) -> Result<(), Failure> {
         if !command.contains("%s") {
-            return Err(Failure::new(format!("validate must contain `%s`: {command}")));
+            return Err(Failure::new(format!("validate must contain %s: {command}")));
         }
         let words = super::words::split(&command.replace("%s", &file.display().to_string()))
             .map_err(|error| Failure::new(format!("cannot read the validate command `{command}`: {error}")))?;

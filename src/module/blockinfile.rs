@@ -119,7 +119,7 @@ impl BlockInFile {
             new.push("\n".to_owned());
         }
         lines.splice(place..place, new);
-        Ok((lines.concat(), if there.is_some() { "Block updated" } else { "Block inserted" }))
+        Ok((lines.concat(), "Block inserted"))
     }
 
     fn place(&self, lines: &[String]) -> Result<usize, Failure> {

@@ -44,7 +44,7 @@ impl Module for CommandModule {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         if let Some(executable) = &self.executable {
-            machine.warn(format!("`command` has no parameter `executable`: `{}` is not used; `shell` has one", executable.0));
+            machine.warn(format!("the parameter `executable` is no longer supported by `command`: `{}` is not used; `shell` has one", executable.0));
         }
         let shown = match (&self.argv, &self.cmd) {
             (Some(argv), _) => argv.clone(),

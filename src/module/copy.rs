@@ -240,7 +240,7 @@ impl Placing {
             self.entry(machine, entry, &root.join(&entry.path))?;
         }
         let facts = machine.describe(&root);
-        Ok(machine.outcome().with("dest", dest).with("src", src).with_all(facts))
+        Ok(machine.outcome().with_all(facts).with("dest", format!("{}/", dest.trim_end_matches('/'))).with("src", src))
     }
 
     fn entry(&self, machine: &mut Machine, entry: &Entry, path: &Path) -> Result<(), Failure> {

@@ -242,6 +242,7 @@ mod tests {
             (r"(?<=a)b", "ab", true),
             (r"(?i)^PERMIT", "permit", true),
             (r"a&&b[&~]", "a&&b~", true),
+            (r"^\bü\b", "ü x", true),
         ] {
             assert_eq!(found(&pattern("regexp", source, false).unwrap(), text).unwrap(), matches, "{source} on {text:?}");
         }

@@ -49,6 +49,9 @@ impl Module for File {
         let path = machine.path(&self.path.0);
         let found = machine.stat(&path, false)?;
         let found_state = found.as_ref().map_or("absent", Stat::state);
+        if self.recurse && self.state.is_some_and(|state| state != State::Directory) {
+            return Err(Failure::new("recurse option requires state to be 'directory'").with("path", path.display().to_string()));
+        }
         let state = self.state.unwrap_or(match found_state {
             _ if self.recurse => State::Directory,
             "directory" => State::Directory,
@@ -66,7 +69,8 @@ impl Module for File {
             State::Hard if self.state.is_none() && self.src.is_none() => self.file(machine, path.clone()),
             State::Hard => self.hard(machine, &path, found.as_ref()),
         };
-        done.map_err(|failure| described(machine, &path, failure))
+        let states = machine.states(&path);
+        done.map(|outcome| outcome.with("diff", states)).map_err(|failure| described(machine, &path, failure))
     }
 }
 
@@ -234,7 +238,8 @@ impl File {
         let Some(src) = &self.src else { return Err(Failure::new("src is required for creating new hardlinks")) };
         let src = machine.path(&src.0);
         let Some(source) = machine.stat(&src, false)? else {
-            return Err(Failure::new(format!("src does not exist: {}", src.display())));
+            let failure = Failure::new("src does not exist").with("src", src.display().to_string());
+            return Err(failure.with("dest", path.display().to_string()));
         };
         let identity = |stat: &Stat| (stat.meta.dev(), stat.meta.ino());
         let same = found.is_some_and(|found| identity(found) == identity(&source));

@@ -64,6 +64,8 @@ params! {
         mode: Option<ModeText>,
         /// The mode must be just that, rather than contain it.
         exact_mode: bool = true,
+        /// How the files that `contains` looks into are encoded; bytes that do not fit are no match.
+        encoding: Option<String>,
         /// Stop after so many.
         limit: Option<i64>,
     }

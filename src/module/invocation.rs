@@ -151,7 +151,13 @@ impl Invocation {
         if let RunError::Start { program, source } = &error {
             let number = source.raw_os_error().map_or(Value::Null, Value::from);
             let msg = format!("Error executing command: {}", python_error(source, program));
-            return self.never_ran(Failure::new(msg)).with("rc", number);
+            // As one text, whatever it was.
+            let words = self.shown.as_list().map(|words| words.iter().map(Value::to_text).collect::<Vec<_>>().join(" "));
+            let failure = self.never_ran(Failure::new(msg)).with("rc", number);
+            return match words {
+                Some(words) => failure.with("cmd", words),
+                None => failure,
+            };
         }
         let changed = !matches!(error, RunError::Directory { .. });
         let mut failure = Failure::from(error).with("cmd", self.shown.clone());

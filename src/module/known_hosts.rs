@@ -43,7 +43,11 @@ impl Module for KnownHosts {
             edit.save(machine, &path, bytes)?;
         }
         let facts = machine.describe(&path);
-        let outcome = machine.outcome().with("name", self.name).with("path", path.display().to_string()).with("hash_host", self.hash_host);
+        let place = path.display().to_string();
+        let header = if old.is_some() { place.as_str() } else { "/dev/null" };
+        let diff = [("before_header", header), ("after_header", &place), ("before", text), ("after", &new)];
+        let diff: Map = diff.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+        let outcome = machine.outcome().with("diff", diff).with("name", self.name).with("path", path.display().to_string()).with("hash_host", self.hash_host);
         Ok(outcome.with("key", self.key).with("state", self.state.word()).with_all(facts))
     }
 }

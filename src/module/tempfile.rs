@@ -9,7 +9,7 @@ use super::prelude::*;
 
 choice! {
     /// What to make.
-    pub enum State { Directory = "directory", File = "file" }
+    pub enum State { File = "file", Directory = "directory" }
 }
 
 params! {

@@ -151,7 +151,9 @@ impl Unarchive {
         };
         let done = machine.query(&command)?;
         if !done.succeeded() {
-            return Err(Failure::new(format!("cannot read the archive {}: {}", self.src.0, done.stderr_text().trim()))
+            let (src, said) = (&self.src.0, done.stderr_text());
+            let msg = format!("Failed to find handler for \"{src}\": {}", said.trim());
+            return Err(Failure::new(msg)
                 .with("rc", done.status)
                 .with("stderr", done.stderr_text()));
         }

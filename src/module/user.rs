@@ -12,7 +12,6 @@
 mod key;
 mod shadow;
 
-use std::path::Path;
 
 use super::group::Presence;
 use super::prelude::*;
@@ -187,7 +186,7 @@ impl User {
         option("-G", Some(self.group_names().join(",")).filter(|groups| !groups.is_empty()));
         option("-c", self.comment.clone());
         option("-d", self.home.as_ref().map(|home| machine.path(&home.0).to_string_lossy().into_owned()));
-        option("-s", self.shell.as_ref().map(|shell| shell.0.clone()));
+        option("-s", self.shell.as_ref().map(|shell| machine.path(&shell.0).to_string_lossy().into_owned()));
         option("-e", self.expires.map(|seconds| if seconds < 0.0 { String::new() } else { shadow::date(seconds) }));
         option("-K", self.umask.as_ref().map(|umask| format!("UMASK={umask}")));
         option("-K", self.uid_min.map(|uid| format!("UID_MIN={uid}")));
@@ -248,8 +247,8 @@ impl User {
                 wanted.back.push("-m".to_owned());
             }
         }
-        if let Some(shell) = self.shell.as_ref().filter(|shell| Path::new(&shell.0) != entry.shell) {
-            wanted.set("-s", &shell.0, &entry.shell.to_string_lossy());
+        if let Some(shell) = self.shell.as_ref().map(|shell| machine.path(&shell.0)).filter(|shell| *shell != entry.shell) {
+            wanted.set("-s", &shell.to_string_lossy(), &entry.shell.to_string_lossy());
         }
         let shadow = Shadow::of(&self.name, machine)?;
         if let Some(seconds) = self.expires {

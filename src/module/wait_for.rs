@@ -10,7 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fancy_regex::Regex;
+use fancy_regex::{Match, Regex};
 
 use super::prelude::*;
 use crate::choice;
@@ -73,12 +73,12 @@ impl Module for WaitFor {
         thread::sleep(seconds(self.delay));
         if self.port.is_none() && self.path.is_none() {
             thread::sleep(seconds(self.timeout));
-            return Ok(self.done(machine, begun));
+            return Ok(self.done(machine, begun, &Found::default()));
         }
         let mut pause = Duration::from_millis(50);
         loop {
-            if self.reached(machine, pattern.as_ref())? {
-                return Ok(self.done(machine, begun));
+            if let Some(found) = self.reached(machine, pattern.as_ref())? {
+                return Ok(self.done(machine, begun, &found));
             }
             if begun.elapsed() >= seconds(self.timeout) {
                 return Err(Failure::new(self.late()).with("elapsed", begun.elapsed().as_secs()));
@@ -91,42 +91,44 @@ impl Module for WaitFor {
 }
 
 impl WaitFor {
-    fn reached(&self, machine: &Machine, pattern: Option<&Regex>) -> Result<bool, Failure> {
-        let up = match (&self.path, self.port) {
+    /// What was found, once it is as it is wanted.
+    fn reached(&self, machine: &Machine, pattern: Option<&Regex>) -> Result<Option<Found>, Failure> {
+        let found = match (&self.path, self.port) {
             (Some(path), _) => match machine.read_if_exists(&machine.path(&path.0)) {
-                Ok(None) => false,
-                Ok(Some(bytes)) => pattern.is_none_or(|pattern| matches(pattern, &bytes)),
+                Ok(None) => None,
+                Ok(Some(bytes)) => pattern.map_or_else(|| Some(Found::default()), |pattern| Found::of(pattern, &bytes)),
                 // A directory, or a file that we may not read, is there all the same.
-                Err(_) => pattern.is_none(),
+                Err(_) => pattern.is_none().then(Found::default),
             },
             (None, Some(port)) => self.answers(port, pattern)?,
-            (None, None) => true,
+            (None, None) => Some(Found::default()),
         };
-        Ok(up == matches!(self.state, State::Started | State::Present))
+        let wanted = matches!(self.state, State::Started | State::Present);
+        Ok(if wanted { found } else { found.is_none().then(Found::default) })
     }
 
-    fn answers(&self, port: i64, pattern: Option<&Regex>) -> Result<bool, Failure> {
+    fn answers(&self, port: i64, pattern: Option<&Regex>) -> Result<Option<Found>, Failure> {
         let number = u16::try_from(port).map_err(|_| Failure::new(format!("expected a port number, found `{port}`")))?;
         let limit = Duration::from_secs(self.connect_timeout.max(1).unsigned_abs());
-        let Ok(addresses) = address::resolve(&self.host, number) else { return Ok(false) };
-        let Some(mut stream) = addresses.iter().find_map(|address| TcpStream::connect_timeout(address, limit).ok()) else { return Ok(false) };
+        let Ok(addresses) = address::resolve(&self.host, number) else { return Ok(None) };
+        let Some(mut stream) = addresses.iter().find_map(|address| TcpStream::connect_timeout(address, limit).ok()) else { return Ok(None) };
         let Some(pattern) = pattern else {
             // Whether the peer has gone already does not matter.
             let _ = stream.shutdown(Shutdown::Both);
-            return Ok(true);
+            return Ok(Some(Found::default()));
         };
         let mut seen = Vec::new();
         let mut buffer = [0; 1024];
         if stream.set_read_timeout(Some(limit)).is_err() || stream.flush().is_err() {
-            return Ok(false);
+            return Ok(None);
         }
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             seen.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            if matches(pattern, &seen) {
-                return Ok(true);
+            if let Some(found) = Found::of(pattern, &seen) {
+                return Ok(Some(found));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn late(&self) -> String {
@@ -144,7 +146,8 @@ impl WaitFor {
         }
     }
 
-    fn done(&self, machine: &mut Machine, begun: Instant) -> Outcome {
+    fn done(&self, machine: &mut Machine, begun: Instant, found: &Found) -> Outcome {
+        let facts = self.path.as_ref().map(|path| machine.describe(&machine.path(&path.0))).unwrap_or_default();
         machine
             .outcome()
             .with("elapsed", begun.elapsed().as_secs())
@@ -152,11 +155,25 @@ impl WaitFor {
             .with("port", self.port)
             .with("search_regex", self.search_regex.clone())
             .with("state", self.state.word())
-            .with("match_groups", Value::List(Vec::new()))
-            .with("match_groupdict", Map::new())
+            .with("match_groups", found.groups.clone())
+            .with("match_groupdict", found.named.clone())
+            .with_all(facts)
     }
 }
 
-fn matches(pattern: &Regex, bytes: &[u8]) -> bool {
-    pattern.is_match(&*String::from_utf8_lossy(bytes)).unwrap_or(false)
+/// What the pattern found, by its groups.
+#[derive(Default)]
+struct Found {
+    groups: Vec<Value>,
+    named: Map,
+}
+
+impl Found {
+    fn of(pattern: &Regex, bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let captures = pattern.captures(&*text).ok()??;
+        let group = |found: Option<Match<'_>>| found.map_or(Value::Null, |found| found.as_str().into());
+        let named = pattern.capture_names().flatten().map(|name| (name.to_owned(), group(captures.name(name))));
+        Some(Self { groups: captures.iter().skip(1).map(group).collect(), named: named.collect() })
+    }
 }

@@ -44,6 +44,9 @@ impl Call<'_> {
             }
             "fetch" | "template" | "assemble" if self.given(&["src", "dest"]).len() < 2 => "src and dest are required",
             "unarchive" if self.given(&["src", "dest"]).len() < 2 => "src (or content) and dest are required",
+            "command" if self.given(&["cmd", "argv"]).is_empty() => "one of the following is required: _raw_params, cmd, argv",
+            "command" if self.given(&["cmd", "argv"]).len() > 1 => "parameters are mutually exclusive: _raw_params|cmd|argv",
+            "wait_for" if self.given(&["port", "path"]).len() > 1 => "port and path parameter can not both be passed to wait_for",
             "copy" if self.given(&["src", "content"]).is_empty() => "src (or content) is required",
             "copy" if !self.has("dest") => "dest is required",
             "copy" if self.given(&["src", "content"]).len() > 1 => "src and content are mutually exclusive",

@@ -170,7 +170,8 @@ impl ModuleCall<'_> {
         for param in entry.spec.params {
             let local = matches!(param.kind, Kind::LocalFile | Kind::LocalTemplate);
             let Some(text) = params.get(param.name).filter(|value| local && !value.is_null()).map(wire::Value::to_text) else { continue };
-            if params.get("remote_src").and_then(wire::Value::to_bool) == Some(true) {
+            let on_host = entry.spec.find("remote_src").is_some_and(|param| param.default == "true");
+            if params.get("remote_src").and_then(wire::Value::to_bool).unwrap_or(on_host) {
                 continue;
             }
             let blob = match param.kind {

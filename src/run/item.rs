@@ -375,13 +375,18 @@ impl Item<'_> {
                 out.raw.insert("failed".to_owned(), false.into());
                 if let Some(reason) = outcome.skipped {
                     out.raw.insert("skipped".to_owned(), true.into());
-                    out.raw.entry("msg".to_owned()).or_insert(reason.into());
+                    if !reason.is_empty() {
+                        out.raw.entry("msg".to_owned()).or_insert(reason.into());
+                    }
                     out.status = Status::Skipped;
                 }
                 if !outcome.diff.is_empty() {
-                    out.raw.insert("diff".to_owned(), diff_value(&outcome.diff));
+                    out.raw.entry("diff".to_owned()).or_insert_with(|| diff_value(&outcome.diff));
                 }
                 out.diff = outcome.diff;
+                if !outcome.warnings.is_empty() {
+                    out.raw.insert("warnings".to_owned(), outcome.warnings.clone().into());
+                }
                 out.warnings = outcome.warnings;
                 self.learn(&out.raw);
             }

@@ -39,7 +39,12 @@ impl HostMemory {
     pub(super) fn add_facts(&self, facts: &Map) {
         let mut known = write(&self.facts);
         for (name, value) in facts {
-            known.insert(name.strip_prefix("ansible_").unwrap_or(name).to_owned(), from_wire(value));
+            let short = name.strip_prefix("ansible_");
+            if short.is_none() {
+                // A variable under its own name, too: `getent_passwd`.
+                write(&self.cached).insert(name.clone(), from_wire(value));
+            }
+            known.insert(short.unwrap_or(name).to_owned(), from_wire(value));
         }
     }
 

@@ -150,6 +150,7 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
         lstrip_blocks: options.lstrip_blocks,
         literal_backslashes: false,
         keep_trailing_newline: true,
+        newline: line_end(&options.newline_sequence),
         ..Delimiters::default()
     };
     for (slot, given) in [
@@ -190,6 +191,15 @@ pub(super) fn included(templar: &Templar, name: &str, search: &[PathBuf]) -> Res
     Ok(None)
 }
 
+/// One of the three ends that a line can have.
+fn line_end(written: &str) -> &'static str {
+    match written {
+        "\r\n" | "\\r\\n" => "\r\n",
+        "\r" | "\\r" => "\r",
+        _ => "\n",
+    }
+}
+
 /// Reads a first line like `#jinja2: trim_blocks: False, lstrip_blocks: True`; tells where the template starts.
 fn header(text: &str, delimiters: &mut Delimiters) -> Result<usize> {
     let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok(0) };
@@ -211,7 +221,7 @@ fn header(text: &str, delimiters: &mut Delimiters) -> Result<usize> {
             "block_end_string" => value.clone_into(&mut delimiters.block.1),
             "comment_start_string" => value.clone_into(&mut delimiters.comment.0),
             "comment_end_string" => value.clone_into(&mut delimiters.comment.1),
-            "newline_sequence" => {}
+            "newline_sequence" => delimiters.newline = line_end(value),
             other => return Err(Error::syntax(format!("unknown option `{other}` in the `#jinja2:` line")).within(at)),
         }
     }

@@ -15,7 +15,7 @@ pub(super) const REVERSIBLE: Reversible = Reversible::Impossible;
 params! {
     pub struct Script {
         /// The program's path on the controller, and its arguments; the host's shell reads these.
-        cmd: String,
+        cmd: Option<String>,
         /// Do not run it when this exists; may be a pattern.
         creates: Option<String>,
         /// Only run it when this exists; may be a pattern.
@@ -36,10 +36,10 @@ const IDLE: i32 = 97;
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Script = call.decode()?;
     let wired = ModuleCall { item: call.item, params: call.params.clone(), delegate: call.delegate.clone() };
-    let (name, arguments) = split(&params.cmd);
-    if name.is_empty() {
+    let Some(cmd) = params.cmd.clone().filter(|cmd| !cmd.trim().is_empty()) else {
         return Err(Failure::new("one of the following is required: _raw_params, cmd").into());
-    }
+    };
+    let (name, arguments) = split(&cmd);
     if let Some(directory) = params.chdir.as_deref().filter(|directory| !directory.starts_with(['/', '~'])) {
         return Err(Failure::new(format!("chdir {directory} must be an absolute path for a Unix-aware remote node")).into());
     }

@@ -23,12 +23,20 @@ pub(super) struct Lowering<'a> {
     pub(super) literal: bool,
     /// Whether strings may have templates in them.
     pub(super) condition: bool,
+    /// What a line feed of the text becomes.
+    pub(super) newline: &'static str,
 }
 
 impl Lowering<'_> {
     fn range(&self, span: Span) -> Range {
         let start = u32::try_from(self.start).unwrap_or(u32::MAX);
         (start.saturating_add(span.start_offset), start.saturating_add(span.end_offset))
+    }
+
+    /// Text that is printed as it is, but for the ends of its lines.
+    fn lines(&self, text: &str) -> String {
+        let text = line_feeds(text);
+        if self.newline == "\n" { text } else { text.replace('\n', self.newline) }
     }
 
     /// The whole template.
@@ -59,7 +67,7 @@ impl Lowering<'_> {
     fn statement(&self, statement: &ast::Stmt<'_>) -> Result<Statement> {
         let code = self.code();
         Ok(match statement {
-            ast::Stmt::EmitRaw(raw) => Statement::Text(line_feeds(raw.raw).into()),
+            ast::Stmt::EmitRaw(raw) => Statement::Text(self.lines(raw.raw).into()),
             ast::Stmt::EmitExpr(emit) => Statement::Print(self.expression(&emit.expr)?),
             ast::Stmt::IfCond(branch) => {
                 let test = code.expression(&branch.expr)?;

@@ -158,6 +158,8 @@ pub(super) struct Delimiters {
     pub(super) literal_backslashes: bool,
     /// Keep a line feed at the very end.
     pub(super) keep_trailing_newline: bool,
+    /// What a line feed outside of all marks becomes.
+    pub(super) newline: &'static str,
 }
 
 impl Default for Delimiters {
@@ -171,6 +173,7 @@ impl Default for Delimiters {
             lstrip_blocks: false,
             literal_backslashes: true,
             keep_trailing_newline: false,
+            newline: "\n",
         }
     }
 }
@@ -193,13 +196,13 @@ pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result
     let part = text.get(start..).unwrap_or_default();
     let config = delimiters.config().map_err(|error| refused(&error, start))?;
     let tree = minijinja::machinery::parse(part, "template", config).map_err(|error| refused(&error, start))?;
-    Lowering { text: part, start, literal: delimiters.literal_backslashes, condition: false }.template(&tree)
+    Lowering { text: part, start, literal: delimiters.literal_backslashes, condition: false, newline: delimiters.newline }.template(&tree)
 }
 
 /// `text` as one expression, without delimiters.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
     let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
-    Lowering { text, start: 0, literal: true, condition: true }.expression(&tree)
+    Lowering { text, start: 0, literal: true, condition: true, newline: "\n" }.expression(&tree)
 }
 
 /// The parser's error, in terms of the whole text.

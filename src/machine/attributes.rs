@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, chownat, ioctl_getflags};
+use rustix::fs::{AtFlags, CWD, XattrFlags, chownat, ioctl_getflags, lgetxattr, llistxattr, lsetxattr};
 use rustix::process::{Gid, Uid};
 use serde::Serialize;
 
@@ -223,6 +223,23 @@ fn uid(text: &str) -> Result<u32, Failure> {
 
 fn gid(text: &str) -> Result<u32, Failure> {
     owner::group_id(text).ok_or_else(|| Failure::new(format!("chgrp failed: failed to look up group {text}")))
+}
+
+/// Gives `to` the access list, the SELinux context and the user's attributes of `from`, as far as the file system and our rights
+/// allow: what cannot be kept is no reason not to write.
+pub(super) fn copy_extended(from: &Path, to: &Path) {
+    let mut names = vec![0; 4096];
+    let Ok(length) = llistxattr(from, names.as_mut_slice()) else { return };
+    for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        let Ok(name) = std::str::from_utf8(name) else { continue };
+        if name != "system.posix_acl_access" && name != "security.selinux" && !name.starts_with("user.") {
+            continue;
+        }
+        let mut value = vec![0; 64 << 10];
+        if let Ok(length) = lgetxattr(from, name, value.as_mut_slice()) {
+            let _ = lsetxattr(to, name, value.get(..length).unwrap_or_default(), XattrFlags::empty()); // see above
+        }
+    }
 }
 
 /// Owner first: chown takes set-id bits away.

@@ -101,6 +101,9 @@ impl Machine {
         if options.backup && file.is_some() {
             written.backup = Some(self.backup(path)?);
         }
+        if file.is_some() {
+            attributes::copy_extended(path, &temporary.path);
+        }
         // Dressed before it has its name: nobody sees a secret with an open mode.
         temporary.dress(&numbers)?;
         self.put(temporary, path, content, old.is_some() && options.unsafe_writes)?;

@@ -148,6 +148,21 @@ pub(super) fn expand(template: &str, captures: &Captures<'_, str>) -> Result<Str
     Ok(out)
 }
 
+/// The first letter that means nothing after a backslash, which Python refuses even where nothing is replaced.
+pub(super) fn bad_escape(template: &str) -> Option<char> {
+    let mut characters = template.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\'
+            && let Some(letter) = characters.next()
+            && letter.is_ascii_alphabetic()
+            && !"gabfnrtv".contains(letter)
+        {
+            return Some(letter);
+        }
+    }
+    None
+}
+
 /// A group that took no part in the match is empty; one that does not exist is none.
 fn numbered<'t>(captures: &Captures<'t, str>, group: &str) -> Option<&'t str> {
     let number: usize = group.parse().ok()?;
@@ -257,6 +272,7 @@ mod tests {
         for (template, expected) in [(r"\1-\2", "a-b"), (r"\g<1>0\g<n>", "a0b"), (r"[\3]", "[]"), (r"x\ny", "x\ny"), (r"\.\\", r"\.\")] {
             assert_eq!(expand(template, &captures).unwrap(), expected);
         }
+        assert_eq!([r"\D", r"a\n\g<x>", r"\\D"].map(bad_escape), [Some('D'), None, None]);
         for template in [r"\9", r"\g<x>", r"\q"] {
             assert!(expand(template, &captures).is_err(), "{template}");
         }

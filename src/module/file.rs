@@ -38,6 +38,10 @@ params! {
         access_time: Option<String>,
         /// How `access_time` is written.
         access_time_format: String = "%Y%m%d%H%M.%S",
+        /// Only say whether it is a file of text. For Ansible's own use.
+        _diff_peek: Option<String>,
+        /// What the file was called. For Ansible's own use.
+        _original_basename: Option<String>,
     }
     group = file: FileAttributes;
 }
@@ -51,6 +55,14 @@ impl Module for File {
         let found_state = found.as_ref().map_or("absent", Stat::state);
         if self.recurse && self.state.is_some_and(|state| state != State::Directory) {
             return Err(Failure::new("recurse option requires state to be 'directory'").with("path", path.display().to_string()));
+        }
+        if self._diff_peek.is_some() {
+            let head = if machine.is_dir(&path) || found.is_none() { Vec::new() } else { machine.content_of(&path)?.head(8192).unwrap_or_default() };
+            return Ok(machine.outcome().with("path", path.display().to_string()).with("appears_binary", head.contains(&0)));
+        }
+        let links = [State::Link, State::Hard].map(Some);
+        if self.src.is_some() && !links.contains(&self.state) && !matches!((self.state, found_state), (None, "link" | "hard")) {
+            return Err(Failure::new("src option requires state to be 'link' or 'hard'").with("path", path.display().to_string()));
         }
         let state = self.state.unwrap_or(match found_state {
             _ if self.recurse => State::Directory,
@@ -246,7 +258,18 @@ impl File {
         match found.map_or("absent", Stat::state) {
             _ if same => {}
             "absent" => {}
-            "directory" => return Err(Failure::new(format!("refusing to convert from directory to hardlink for {}", path.display()))),
+            "directory" if !self.force => {
+                return Err(Failure::new(format!("refusing to convert from directory to hardlink for {}", path.display())));
+            }
+            "directory" if !machine.list(path)?.is_empty() => {
+                return Err(Failure::new(format!("the directory {} is not empty, refusing to convert it", path.display())));
+            }
+            "directory" => {
+                machine.remove(path)?;
+                if machine.checking() {
+                    return Ok(machine.outcome().with("dest", path.display().to_string()).with("src", src.display().to_string()));
+                }
+            }
             "hard" if !self.force => return Err(Failure::new("Cannot link, different hard link exists at destination")),
             state if !self.force => return Err(Failure::new(format!("Cannot link, {state} exists at destination"))),
             _ => {}

@@ -114,12 +114,20 @@ impl Module for Find {
             let mut waiting = vec![(root, 1)];
             while let Some((directory, depth)) = waiting.pop() {
                 machine.go_on()?;
-                // A directory that cannot be read has nothing to find.
-                let Ok(entries) = machine.list(&directory) else { continue };
+                let entries = match machine.list(&directory) {
+                    Ok(entries) => entries,
+                    Err(failure) => {
+                        skipped.insert(directory.display().to_string(), failure.msg.into());
+                        continue;
+                    }
+                };
+                examined += entries.len();
+                if self.depth.is_some_and(|limit| depth > limit) {
+                    continue;
+                }
                 for path in entries {
-                    examined += 1;
                     let Some(stat) = machine.stat(&path, false)? else { continue };
-                    if self.recurse && self.depth.is_none_or(|limit| depth < limit) && self.enters(machine, &path, &stat) {
+                    if self.recurse && self.enters(machine, &path, &stat) {
                         waiting.push((path.clone(), depth + 1));
                     }
                     if self.limit.is_none_or(|limit| usize::try_from(limit).is_ok_and(|limit| files.len() < limit)) && self.takes(machine, &sieve, &path, &stat)? {

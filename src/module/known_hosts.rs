@@ -33,6 +33,7 @@ impl Module for KnownHosts {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
+        self.verify()?;
         let old = machine.read_if_exists(&path)?.map(edit::Text::from_bytes);
         let text = old.as_ref().map(|old| old.text.as_str()).unwrap_or_default();
         let known = self.known(machine, &path)?;
@@ -53,6 +54,20 @@ impl Module for KnownHosts {
 }
 
 impl KnownHosts {
+    /// That the key is one of this host.
+    fn verify(&self) -> Result<(), Failure> {
+        if self.name.contains(',') {
+            let msg = "Comma separated list of names is not supported. Please pass a single name to lookup in the known_hosts file.";
+            return Err(Failure::new(msg));
+        }
+        let Some((names, ..)) = self.key.as_deref().and_then(parts) else { return Ok(()) };
+        let plain = |name: &str| name.trim_start_matches('[').split("]:").next().unwrap_or_default().to_owned();
+        if names.starts_with('|') || names.split(',').any(|name| name == self.name || plain(name) == plain(&self.name)) {
+            return Ok(());
+        }
+        Err(Failure::new("Host parameter does not match hashed host field in supplied key"))
+    }
+
     /// The numbers of the lines that are about this host; `ssh-keygen` knows hashed names.
     fn known(&self, machine: &Machine, path: &std::path::Path) -> Result<Vec<usize>, Failure> {
         if !machine.exists(path) {
@@ -67,7 +82,10 @@ impl KnownHosts {
     fn edited(&self, machine: &Machine, old: &str, known: &[usize]) -> Result<String, Failure> {
         let wanted = self.key.as_deref().map(|key| parts(key).ok_or_else(|| Failure::new(format!("expected `host type key`, found `{key}`")))).transpose()?;
         let mut lines = edit::lines(old);
-        let about = |at: usize| known.contains(&(at + 1));
+        // Authorities and patterns stand for other hosts too: they are left alone.
+        let general: Vec<bool> =
+            lines.iter().map(|line| line.starts_with('@') || parts(line).is_some_and(|found| found.0.contains(['*', '?', '!']))).collect();
+        let about = |at: usize| known.contains(&(at + 1)) && !general.get(at).copied().unwrap_or(false);
         match (&wanted, self.state) {
             (None, State::Present) => return Err(Failure::new("No key specified when adding a host")),
             (wanted, State::Absent) => {

@@ -75,7 +75,13 @@ impl Module for LineInFile {
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.path.0);
         let edit = Edit { options: self.file.options(self.backup, self.validate.as_deref()), create: self.create || self.state == State::Absent };
-        let missing = |failure: Failure| Failure { msg: failure.msg.replacen("Path ", "Destination ", 1), ..failure };
+        for (name, text) in [("regular expression", &self.regexp), ("search string", &self.search_string)] {
+            if text.as_deref() == Some("") {
+                let instead = if name == "regular expression" { " If this is desired, use '^' to match every line in the file and avoid this warning." } else { "" };
+                machine.warn(format!("The {name} is an empty string, which will match every line in the file. This may have unintended consequences, such as replacing the last line in the file rather than appending.{instead}"));
+            }
+        }
+        let missing = |failure: Failure| Failure { msg: failure.msg.replacen("Path ", if failure.msg.ends_with("directory !") { "Path " } else { "Destination " }, 1), ..failure };
         let Some(text) = edit.open(machine, &path).map_err(missing)? else {
             if self.state == State::Absent {
                 return Ok(machine.outcome().with("msg", "file not present"));

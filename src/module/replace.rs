@@ -81,6 +81,9 @@ impl Replace {
 
     fn replaced(&self, text: &str) -> Result<(String, usize), Failure> {
         let regex = edit::pattern("regexp", &self.regexp, true)?;
+        if let Some(letter) = edit::bad_escape(&self.replace) {
+            return Err(Failure::new(format!("Unable to process replace due to error: bad escape \\{letter} in `{}`", self.replace)));
+        }
         let (mut out, mut last, mut count) = (String::with_capacity(text.len()), 0, 0);
         for captures in regex.captures_iter(text) {
             let captures = captures.map_err(|error| edit::too_hard(&error))?;

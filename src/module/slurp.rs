@@ -25,7 +25,7 @@ impl Module for Slurp {
         let path = machine.path(&self.src.0);
         let shown = path.display();
         match machine.stat(&path, true)? {
-            None => return Err(Failure::new(format!("File not found: {shown}"))),
+            None => return Err(Failure::new(format!("file not found: {shown}"))),
             Some(stat) if stat.is_dir() => return Err(Failure::new(format!("Source is a directory and must be a file: {shown}"))),
             Some(stat) if stat.meta.len() > MAX => {
                 return Err(Failure::new(format!("{shown} has {} bytes, over the limit of {MAX} of `slurp`: use `fetch`", stat.meta.len())));

@@ -168,8 +168,16 @@ impl User {
     fn check_password(&self, machine: &mut Machine) {
         let Some(password) = &self.password else { return };
         let hash = password.trim_start_matches(['!', '*']);
-        let is_hash = hash.is_empty() || hash == "x" && password.len() > 1 || hash.starts_with('$') && hash.matches('$').count() >= 3;
-        if !is_hash && hash.len() != 13 {
+        let fields: Vec<&str> = hash.split('$').collect();
+        let sum = fields.last().copied().unwrap_or_default();
+        let length = match fields.get(1).copied() {
+            Some("1") => 22,
+            Some("5") => 43,
+            Some("6") => 86,
+            _ => sum.len(),
+        };
+        let right = sum.len() == length && sum.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./=".contains(&byte));
+        if !(hash.is_empty() || fields.len() >= 3 && right) {
             machine.warn("The input password appears not to have been hashed. The 'password' argument must be encrypted for this module to work properly.");
         }
     }

@@ -42,12 +42,21 @@ impl Call<'_> {
                 unknown.sort_unstable();
                 return if unknown.is_empty() { Ok(()) } else { Err(format!("Invalid options for {module}: {}", unknown.join(","))) };
             }
+            "fetch" if self.params.get("src").is_some_and(|src| src.as_str().is_none() && !src.is_null()) => {
+                "Invalid type supplied for source option, it must be a string"
+            }
+            "fetch" if self.params.get("dest").is_some_and(|dest| dest.as_str().is_none() && !dest.is_null()) => {
+                "Invalid type supplied for dest option, it must be a string"
+            }
             "fetch" | "template" | "assemble" if self.given(&["src", "dest"]).len() < 2 => "src and dest are required",
             "unarchive" if self.given(&["src", "dest"]).len() < 2 => "src (or content) and dest are required",
-            "command" if self.given(&["cmd", "argv"]).is_empty() => "one of the following is required: _raw_params, cmd, argv",
-            "command" if self.given(&["cmd", "argv"]).len() > 1 => "parameters are mutually exclusive: _raw_params|cmd|argv",
+            "command" | "shell" if self.given(&["cmd", "argv"]).is_empty() => "no command given",
+            "command" if self.given(&["cmd", "argv"]).len() > 1 => "only command or argv can be given, not both",
+            "shell" if self.params.contains_key("expand_argument_vars") => {
+                "Unsupported parameters for (shell) module: expand_argument_vars"
+            }
             "wait_for" if self.given(&["port", "path"]).len() > 1 => "port and path parameter can not both be passed to wait_for",
-            "copy" if self.given(&["src", "content"]).is_empty() => "src (or content) is required",
+            "copy" if self.given(&["src", "content"]).is_empty() || self.params.get("src").and_then(Value::as_str) == Some("") => "src (or content) is required",
             "copy" if !self.has("dest") => "dest is required",
             "copy" if self.given(&["src", "content"]).len() > 1 => "src and content are mutually exclusive",
             _ => return Ok(()),

@@ -336,9 +336,10 @@ pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<Pa
     if path.is_absolute() {
         return path.exists().then(|| path.to_owned());
     }
-    if let Some(rest) = name.strip_prefix("~/") {
-        let home = std::env::var_os("HOME").map(PathBuf::from)?.join(rest);
-        return home.exists().then_some(home);
+    if let Some(rest) = name.strip_prefix('~') {
+        let (user, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = super::tree::home_of(user)?.join(rest);
+        return path.exists().then_some(path);
     }
     let candidates = places.iter().flat_map(|place| {
         let above = (place.file_name().is_some_and(|name| name == "tasks" || name == "handlers"))

@@ -253,6 +253,9 @@ impl Item<'_> {
                 call.bridged(foreign).await
             }
             Work::Action(spec) => {
+                if self.background()? {
+                    return Err(Failure::new(format!("This action ({}) does not support async.", spec.name)).into());
+                }
                 let call = ActionCall { item: self, params, delegate };
                 let Answer { outcome, effects, notify, verbose_always } = action::run(spec, call).await?;
                 answered.effects = effects;
@@ -261,6 +264,13 @@ impl Item<'_> {
                 Ok(outcome)
             }
         }
+    }
+
+    /// Whether `async` asks for more than nothing.
+    fn background(&self) -> Result<bool, Diagnostic> {
+        let Some(expr) = self.task.step.keyword(Keyword::Async) else { return Ok(false) };
+        let value = to_wire(&self.task.shared.templar.evaluate(expr, &self.scope)?);
+        Ok(value.to_text().trim().parse::<f64>().is_ok_and(|seconds| seconds > 0.0))
     }
 
     fn delegate(&self) -> Result<Option<String>, Diagnostic> {

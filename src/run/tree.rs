@@ -16,7 +16,7 @@ const INLINE_TREE: usize = 2 << 20;
 
 /// The directory `path` as a blob.
 pub(super) fn attach(path: &Path, follow: bool, vault: Option<&Vault>, blobs: &mut Blobs) -> Result<Blob, Failure> {
-    let mut walk = Walk { follow, vault, blobs, entries: Vec::new(), inline: 0 };
+    let mut walk = Walk { follow, vault, blobs, above: Vec::new(), entries: Vec::new(), inline: 0 };
     walk.directory(path, "").map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     Ok(Blob::Tree(walk.entries))
 }
@@ -44,12 +44,21 @@ struct Walk<'a> {
     follow: bool,
     vault: Option<&'a Vault>,
     blobs: &'a mut Blobs,
+    /// The directories that we are in.
+    above: Vec<PathBuf>,
     entries: Vec<TreeEntry>,
     inline: usize,
 }
 
 impl Walk<'_> {
     fn directory(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
+        self.above.push(fs::canonicalize(folder)?);
+        let read = self.entries_of(folder, prefix);
+        self.above.pop();
+        read
+    }
+
+    fn entries_of(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
         let mut names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
         for name in names {
@@ -61,7 +70,18 @@ impl Walk<'_> {
                 self.entries.push(TreeEntry { path: relative, mode: 0o777, item: TreeItem::Link(target) });
                 continue;
             }
-            let meta = fs::metadata(&path)?;
+            let Ok(meta) = fs::metadata(&path) else {
+                // A link to nowhere, or to itself: there is nothing to follow.
+                let target = fs::read_link(&path)?.display().to_string();
+                self.entries.push(TreeEntry { path: relative, mode: 0o777, item: TreeItem::Link(target) });
+                continue;
+            };
+            if meta.is_dir() && fs::canonicalize(&path).is_ok_and(|real| self.above.contains(&real)) {
+                // A link to a directory that it is in: followed, it would never end.
+                let target = fs::read_link(&path)?.display().to_string();
+                self.entries.push(TreeEntry { path: relative, mode: 0o777, item: TreeItem::Link(target) });
+                continue;
+            }
             let mode = meta.permissions().mode() & 0o7777;
             if meta.is_dir() {
                 self.entries.push(TreeEntry { path: relative.clone(), mode, item: TreeItem::Directory });
@@ -133,6 +153,14 @@ pub(super) fn template_locals(path: &Path, name: &str, params: &Map) -> Locals {
         ("template_mtime", stamp.unwrap_or_default()),
     ];
     Locals(entries.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect())
+}
+
+/// The home directory of a user of the controller; of our own when `name` is empty.
+pub(super) fn home_of(name: &str) -> Option<PathBuf> {
+    if name.is_empty() {
+        return std::env::var_os("HOME").map(PathBuf::from);
+    }
+    crate::machine::owner::User::named(name).map(|user| user.home)
 }
 
 fn owner(path: &Path) -> String {

@@ -202,7 +202,7 @@ pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result
 /// `text` as one expression, without delimiters.
 pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
     let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
-    Lowering { text, start: 0, literal: true, condition: true, newline: "\n" }.expression(&tree)
+    Lowering { text, start: 0, literal: false, condition: true, newline: "\n" }.expression(&tree)
 }
 
 /// The parser's error, in terms of the whole text.

@@ -15,6 +15,7 @@ mod edit;
 mod file;
 mod find;
 mod foreign;
+mod host;
 mod job;
 mod lists;
 mod source;
@@ -39,6 +40,8 @@ pub struct Case {
     pub result: Json,
     /// The message of the failure that is expected instead.
     pub fails: Option<&'static str>,
+    /// Where programs are looked for first.
+    pub path: Option<&'static str>,
     /// Whether a second run changes nothing.
     pub idempotent: bool,
 }
@@ -54,6 +57,7 @@ impl Default for Case {
             after: None,
             result: Json::Object(serde_json::Map::new()),
             fails: None,
+            path: None,
             idempotent: true,
         }
     }
@@ -124,6 +128,10 @@ impl Case {
         let mut call = call(self.module, serde_json::from_str(&text).unwrap());
         call.check = check;
         call.diff = check;
+        if let Some(first) = self.path {
+            let path = format!("{}:{}", first.replace("ROOT", root.to_str().unwrap()), std::env::var("PATH").unwrap());
+            call.environment = vec![("PATH".to_owned(), path)];
+        }
         let blob = |content: &str| rappel::wire::Blob::Inline(content.as_bytes().to_vec());
         call.blobs = self.blobs.iter().map(|(name, content)| ((*name).to_owned(), blob(content))).collect();
         call

@@ -1,0 +1,149 @@
+//! Modules that ask or change the host itself: what can be proved of them anywhere, without touching it.
+//!
+//! Programs that would change it are stood in for by scripts in `bin`, first in the call's `PATH`.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use serde_json::{Value as Json, json};
+
+use super::agent::{Agent, call, params};
+use super::{Case, Tree, prove};
+
+fn unchanged(name: &'static str, module: &'static str, params: Json, result: Json) -> Case {
+    Case { name, module, params, result, ..Case::default() }
+}
+
+#[test]
+fn what_only_looks_changes_nothing() {
+    prove(&[
+        unchanged("answers", "ping", json!({}), json!({"ping": "pong"})),
+        Case { fails: Some("boom"), ..unchanged("crashes when told to", "ping", json!({"data": "crash"}), json!({})) },
+        unchanged(
+            "reads a piece",
+            "read",
+            json!({"src": "/proc/self/comm", "offset": 1_000_000}),
+            json!({"kind": "file", "length": 0, "content": ""}),
+        ),
+        unchanged("says that nothing is there", "read", json!({"src": "ROOT/none"}), json!({"kind": "absent"})),
+        Case {
+            before: Tree::new().file("f", "port 8080\n"),
+            ..unchanged(
+                "finds a text",
+                "wait_for",
+                json!({"path": "ROOT/f", "search_regex": "port (?P<number>\\d+)"}),
+                // Left alone in check mode, so these are of the run.
+                json!({"match_groups": ["8080"], "match_groupdict": {"number": "8080"}, "state": "file"}),
+            )
+        },
+        unchanged("looks up a user", "getent", json!({"database": "passwd", "key": "root"}), json!({})),
+        unchanged("knows a group that is there", "group", json!({"name": "root", "gid": 0}), json!({"state": "present", "gid": 0})),
+        unchanged("knows a group that is not", "group", json!({"name": "rappel-none", "state": "absent"}), json!({"state": "absent"})),
+        unchanged("knows a user that is not", "user", json!({"name": "rappel-none", "state": "absent"}), json!({"state": "absent"})),
+        unchanged("gathers little", "setup", json!({"gather_subset": ["!all", "!min", "pkg_mgr"]}), json!({})),
+    ]);
+}
+
+#[test]
+fn services_that_are_right_are_left_alone() {
+    let systemctl = "#!/bin/sh\ncase \"$*\" in\n*show*) printf 'LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\n';;\n*is-enabled*) echo enabled;;\n*) exit 1;;\nesac\n";
+    let host = || Tree::new().dir("bin").file_mode("bin/systemctl", systemctl, 0o755);
+    prove(&[Case {
+        before: host(),
+        path: Some("ROOT/bin"),
+        ..unchanged(
+            "runs and starts at boot",
+            "systemd_service",
+            json!({"name": "shop", "state": "started", "enabled": true}),
+            json!({"name": "shop", "state": "started", "enabled": true}),
+        )
+    }]);
+}
+
+#[test]
+fn crontab_files_are_files() {
+    let job = json!({"name": "backup", "minute": "5", "job": "/opt/backup", "user": "root", "cron_file": "ROOT/shop"});
+    let text = "#Ansible: backup\n5 * * * * root /opt/backup\n";
+    prove(&[
+        Case {
+            name: "adds a job",
+            module: "cron",
+            params: job.clone(),
+            before: Tree::new().file("shop", "# ours\n"),
+            after: Some(Tree::new().file("shop", &format!("# ours\n{text}"))),
+            ..Case::default()
+        },
+        Case { before: Tree::new().file("shop", text), ..unchanged("has the job", "cron", job, json!({})) },
+        Case {
+            name: "removes a job",
+            module: "cron",
+            params: json!({"name": "backup", "state": "absent", "cron_file": "ROOT/shop"}),
+            before: Tree::new().file("shop", &format!("# ours\n{text}")),
+            after: Some(Tree::new().file("shop", "# ours\n")),
+            ..Case::default()
+        },
+    ]);
+}
+
+#[test]
+fn shells_run_once_and_cannot_be_undone() {
+    prove(&[
+        Case {
+            before: Tree::new().file("f", ""),
+            ..unchanged(
+                "is not run when that is there",
+                "shell",
+                json!({"cmd": "rm ROOT/f", "creates": "ROOT/f"}),
+                json!({"rc": 0, "stdout": "skipped, since ROOT/f exists"}),
+            )
+        },
+        Case { fails: Some("no command given"), ..unchanged("needs a command", "shell", json!({"cmd": " "}), json!({})) },
+    ]);
+    let journal = tempfile::tempdir().unwrap();
+    let mut agent = Agent::start(journal.path());
+    agent.begin("t1");
+    let mut run = call("shell", params(json!({"cmd": "echo secret | tr a-z A-Z"})));
+    run.transaction = Some(("t1".into(), 1));
+    let outcome = agent.run(run).unwrap();
+    assert!(outcome.changed);
+    assert_eq!(outcome.data["stdout"], "SECRET".into());
+    assert_eq!(agent.abort("t1").impossible, ["`/bin/sh`"], "the report says what stays, without its arguments");
+}
+
+/// A server that answers every request with `body`; gives its address.
+fn server(body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}/shop.txt")
+}
+
+#[test]
+fn what_is_fetched_is_a_file() {
+    let url = server("hello\n");
+    let sum = "sha1:f572d396fae9206628714fb2ce00f72e94f2258f";
+    prove(&[
+        Case {
+            name: "fetches",
+            module: "get_url",
+            params: json!({"url": url, "dest": "ROOT/f", "checksum": sum, "mode": "0600"}),
+            before: Tree::new().file("f", "old\n"),
+            after: Some(Tree::new().file_mode("f", "hello\n", 0o600)),
+            ..Case::default()
+        },
+        Case {
+            before: Tree::new().file("f", "hello\n"),
+            ..unchanged("has it already", "get_url", json!({"url": url, "dest": "ROOT/f", "checksum": sum}), json!({"dest": "ROOT/f"}))
+        },
+        unchanged("asks", "uri", json!({"url": url, "return_content": true}), json!({"status": 200, "content": "hello\n"})),
+    ]);
+}

@@ -21,5 +21,6 @@ mod ssh;
 mod support;
 mod tidy;
 mod vault;
+mod walk;
 
 mod deploy;

@@ -26,7 +26,7 @@ fn recording(hosts: usize, tasks: usize) -> String {
     let mut lines = String::new();
     let mut now = jiff::Timestamp::UNIX_EPOCH;
     let mut line = |at: jiff::Timestamp, event: Json| {
-        let mut whole = json!({"at": at.to_string(), "elapsed": at.as_second() as f64});
+        let mut whole = json!({"at": at.to_string(), "elapsed": at.as_second()});
         whole.as_object_mut().unwrap().extend(event.as_object().unwrap().clone());
         let _ = writeln!(lines, "{whole}");
     };

@@ -77,18 +77,18 @@ impl Changes {
         let known = result.status == Status::Changed;
         // A command has no prediction and skips itself; it has no condition to name.
         let skipped_itself = result.status == Status::Skipped && !result.result.contains_key("skip_reason");
-        if !known && !(skipped_itself && task.undo == Some(Undo::Impossible)) {
+        let unknown = skipped_itself && task.undo == Some(Undo::Impossible);
+        if !(known || unknown) {
             return;
         }
         let key = (task.path.clone(), task.position.line, task.name.clone());
         let step = self.steps.entry(key).or_insert_with(|| Step { task: task.clone(), groups: Vec::new() });
         let same = |group: &&mut Group| group.item == result.item && group.diff == result.diff && group.known == known;
-        match step.groups.iter_mut().find(same) {
-            Some(group) => group.hosts.push(result.host.clone()),
-            None => {
-                let (hosts, item, diff) = (vec![result.host.clone()], result.item.clone(), result.diff.clone());
-                step.groups.push(Group { hosts, item, diff, known });
-            }
+        if let Some(group) = step.groups.iter_mut().find(same) {
+            group.hosts.push(result.host.clone());
+        } else {
+            let (hosts, item, diff) = (vec![result.host.clone()], result.item.clone(), result.diff.clone());
+            step.groups.push(Group { hosts, item, diff, known });
         }
         Self::sort(step, &self.hosts);
     }

@@ -1,6 +1,6 @@
 //! Releases that are not well: the whole fleet goes back, and everybody hears of it.
 
-use super::World;
+use super::{Host, World};
 
 const PRODUCTION: &str = "{environment=\"production\"}";
 
@@ -13,11 +13,11 @@ async fn a_release_that_is_unwell_on_one_host_goes_back_on_all() {
     let Some(world) = World::new().await else { return };
     let first = world.deploy("1.0.0", &[]);
     assert_eq!(first.code, 0, "{}", first.text);
-    let before: Vec<_> = world.hosts.iter().map(|host| host.state()).collect();
+    let before: Vec<_> = world.hosts.iter().map(Host::state).collect();
     world.sicken("web2", "2.0.0");
     let sick = world.deploy("2.0.0", &[]);
     assert_eq!((sick.code, world.versions()), (3, all("1.0.0")), "{}", sick.text);
-    assert_eq!(world.hosts.iter().map(|host| host.state()).collect::<Vec<_>>(), before, "the state files are as they were");
+    assert_eq!(world.hosts.iter().map(Host::state).collect::<Vec<_>>(), before, "the state files are as they were");
     let issues = world.github.issues();
     assert_eq!(issues.len(), 1);
     assert_eq!(issues[0]["labels"], serde_json::json!(["production-incident", "production-rollback"]));

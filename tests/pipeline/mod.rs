@@ -37,7 +37,8 @@ pub(crate) struct World {
     pub(crate) monitoring: Monitoring,
     pub(crate) github: Api,
     pub(crate) slack: Api,
-    _servers: [Server; 2],
+    /// Nginx and Redis.
+    servers: [Server; 2],
 }
 
 /// One host: an sshd of its own, and a folder that stands for its disk.
@@ -80,7 +81,7 @@ impl World {
         let monitoring = Monitoring::start(&prometheus, &gateway, root.path());
         let github = Api::github(REPOSITORY, &format!("{SENTINEL}-token"));
         let slack = Api::slack(&format!("/services/{SENTINEL}-hook"));
-        let world = Self { root, hosts, monitoring, github, slack, _servers: [nginx, redis] };
+        let world = Self { root, hosts, monitoring, github, slack, servers: [nginx, redis] };
         world.write_files(&nginx_config, more);
         world.monitoring.runner("production-runner-01", 1, 10);
         world.monitoring.runner("production-runner-02", 1, 10);
@@ -114,7 +115,7 @@ impl World {
             }
         }
         fs::write(runner.join("rappel.yml"), config).unwrap();
-        let redis = self._servers[1].port;
+        let redis = self.servers[1].port;
         let mut inventory = "[webservers]\n".to_owned();
         for host in &self.hosts {
             if host.name == "data1" {
@@ -191,7 +192,7 @@ impl World {
         let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         let began = Instant::now();
         while !fs::read_to_string(&log).unwrap().contains(mark) {
-            assert!(began.elapsed() < Duration::from_secs(60), "`{mark}` did not come: {}", fs::read_to_string(&log).unwrap());
+            assert!(began.elapsed() < Duration::from_mins(1), "`{mark}` did not come: {}", fs::read_to_string(&log).unwrap());
             std::thread::sleep(Duration::from_millis(50));
         }
         (child, log)
@@ -339,7 +340,7 @@ fn around(text: &str) -> String {
 /// Whether nobody but the owner can read the file, by its mode or that of a folder above it.
 fn is_private(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    let closed = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
+    let closed = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode().trailing_zeros() >= 6);
     let journal = file.ancestors().find(|folder| folder.ends_with("journal"));
     file.extension().is_some_and(|kind| kind == "env") && closed(file) || journal.is_some_and(closed)
 }

@@ -224,7 +224,7 @@ fn changes(run: &Run, page: &mut String) {
     let begin = page.len();
     for step in run.changes.steps() {
         let place = format!("{}:{}", step.task.position.name, step.task.position.line);
-        let _ = write!(page, "<details><summary>{} <span class=\"dim\">{}</span></summary>\n", escape(&step.task.name), escape(&place));
+        let _ = writeln!(page, "<details><summary>{} <span class=\"dim\">{}</span></summary>", escape(&step.task.name), escape(&place));
         for group in &step.groups {
             let _ = writeln!(page, "<p>{}</p>", escape(&run.changes.headline(group)));
             let lines = difference(&group.diff);

@@ -3,6 +3,7 @@
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
 mod adhoc;
+mod bench;
 mod check;
 mod config;
 mod demo;
@@ -100,7 +101,11 @@ enum Command {
     Status(Box<deploy::StatusOptions>),
     History(Box<deploy::HistoryOptions>),
     Recover(Box<deploy::RecoverOptions>),
+    Bench(Box<bench::BenchOptions>),
     Demo(demo::DemoOptions),
+    /// Plays the hosts that `bench --simulated` measures
+    #[command(name = "__simulate", hide = true)]
+    Simulate(bench::SimulateOptions),
     Lock(Box<deploy::LockOptions>),
     Metrics(Box<deploy::MetricsOptions>),
     Config(config::ConfigOptions),
@@ -200,6 +205,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Health(options) => deploy::health(&options),
         Command::Status(options) => deploy::status(&options),
         Command::History(options) => deploy::history(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Simulate(options) => bench::simulate(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Recover(options) => deploy::recover(&options),
         Command::Lock(options) => deploy::lock(&options),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
@@ -100,10 +101,23 @@ impl Reach {
         answered.map_err(|error| Unreached(error.to_string()))
     }
 
+    /// Connects to `host` and starts its worker, and says how long each took.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn open(&self, host: &str) -> Result<(Duration, Duration), Unreached> {
+        self.connect(host).await.map(|(_, took)| took)
+    }
+
     async fn link(&self, host: &str) -> Result<Arc<Link>, Unreached> {
         if let Some((_, link)) = self.links.lock().await.get(host) {
             return Ok(Arc::clone(link));
         }
+        self.connect(host).await.map(|(link, _)| link)
+    }
+
+    async fn connect(&self, host: &str) -> Result<(Arc<Link>, (Duration, Duration)), Unreached> {
+        let begun = Instant::now();
         let refused = |diagnostic: crate::text::Diagnostic| Unreached(diagnostic.message);
         let context = Arc::new(Context::default());
         let scope: Arc<dyn Scope> = Arc::new(self.shared.layers(&self.play, host, &context));
@@ -120,6 +134,7 @@ impl Reach {
             None => Some(Privilege { password: defaults.become_password.clone(), ..Privilege::new(Method::Sudo, "root") }),
         };
         let session = self.shared.fleet.session(&endpoint, &self.shared.events).await.map_err(|error| Unreached(error.to_string()))?;
+        let connected = begun.elapsed();
         let link = match session.agent(privilege.as_ref()).await {
             Ok(link) => link,
             Err(error) => {
@@ -128,6 +143,6 @@ impl Reach {
             }
         };
         self.links.lock().await.insert(host.to_owned(), (session, Arc::clone(&link)));
-        Ok(link)
+        Ok((link, (connected, begun.elapsed().saturating_sub(connected))))
     }
 }

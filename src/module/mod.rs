@@ -12,6 +12,7 @@ mod foreign_result;
 pub(crate) mod glob;
 mod invocation;
 mod openpgp;
+mod mysql;
 mod params;
 mod postgres;
 mod scram;
@@ -180,6 +181,8 @@ modules! {
     ledger::Ledger as "ledger",
     lineinfile::LineInFile as "lineinfile",
     lock::Lock as "lock",
+    mysql_db::MysqlDb as "mysql_db",
+    mysql_user::MysqlUser as "mysql_user",
     ping::Ping as "ping",
     postgresql_db::PostgresqlDb as "postgresql_db",
     postgresql_ping::PostgresqlPing as "postgresql_ping",

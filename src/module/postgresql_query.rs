@@ -10,11 +10,12 @@
 
 use super::postgres::{Login, literal};
 use super::prelude::*;
+use super::{Field, Kind};
 
 params! {
     pub struct PostgresqlQuery {
         /// The SQL; a list is run one after the other.
-        query: Vec<Query>,
+        query: Queries,
         /// What stands for `%s`, in order.
         positional_args: Option<Vec<Value>>,
         /// What stands for `%(name)s`.
@@ -51,12 +52,15 @@ params! {
 
 /// SQL, which commas do not divide.
 #[derive(Clone, Debug)]
-pub struct Query(String);
+pub struct Queries(Vec<String>);
 
-impl super::Field for Query {
-    const KIND: super::Kind = super::Kind::Any;
+impl Field for Queries {
+    const KIND: Kind = Kind::Any;
     fn decode(value: &Value) -> Result<Self, String> {
-        String::decode(value).map(Self)
+        match value {
+            Value::List(queries) => queries.iter().map(String::decode).collect::<Result<_, _>>().map(Self),
+            one => String::decode(one).map(|query| Self(vec![query])),
+        }
     }
 }
 
@@ -78,21 +82,24 @@ impl Module for PostgresqlQuery {
             return Err(Failure::new("Using autocommit is mutually exclusive with check_mode"));
         }
         let mut all = Vec::new();
-        let (mut last, mut status, mut rows) = (Vec::new(), String::new(), 0);
+        let (mut last, mut status, mut rows) = (Value::from(Map::new()), String::new(), 0);
         let mut shown = String::new();
-        for Query(query) in &self.query {
+        for query in &self.query.0 {
             shown = self.filled(query)?;
-            (last, status) = self.one(&login, &shown, machine)?;
-            rows = status.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(last.len());
-            all.push(Value::List(last.clone()));
+            let rows_of;
+            (rows_of, status) = self.one(&login, &shown, machine)?;
+            rows = status.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(rows_of.len());
+            // Python's driver has a mapping where there are no rows to have.
+            last = if rows_of.is_empty() && !status.starts_with("SELECT") { Map::new().into() } else { Value::List(rows_of) };
+            all.push(last.clone());
             let word = status.split(' ').next().unwrap_or_default();
             let wrote = matches!(word, "INSERT" | "UPDATE" | "DELETE" | "MERGE");
             if wrote && rows > 0 || !wrote && !matches!(word, "SELECT" | "SHOW" | "EXPLAIN" | "VALUES") {
                 machine.mark_changed();
             }
         }
-        let outcome = machine.outcome().with("query", shown).with("statusmessage", status).with("query_result", Value::List(last));
-        Ok(outcome.with("query_all_results", Value::List(all)).with("rowcount", rows))
+        let outcome = machine.outcome().with("query", shown).with("statusmessage", status).with("query_result", last);
+        Ok(outcome.with("query_all_results", Value::List(all)).with("rowcount", rows).with("query_list", self.query.0))
     }
 }
 
@@ -115,7 +122,11 @@ impl PostgresqlQuery {
                 out.push_str(&quoted(value));
                 rest = tail;
             } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|after| after.split_once(")s")) {
-                let value = self.named_args.as_ref().and_then(|args| args.get(name)).ok_or_else(|| Failure::new(format!("`named_args` has no `{name}`")))?;
+                let value = self
+                    .named_args
+                    .as_ref()
+                    .and_then(|args| args.get(name))
+                    .ok_or_else(|| Failure::new(format!("`named_args` has no `{name}`")))?;
                 out.push_str(&quoted(value));
                 rest = tail;
             } else {
@@ -142,7 +153,10 @@ impl PostgresqlQuery {
         let reads = matches!(word.as_str(), "SELECT" | "VALUES" | "TABLE" | "SHOW" | "EXPLAIN");
         if reads && word != "SHOW" && word != "EXPLAIN" && !bare.contains(';') {
             // A SELECT may call functions that write; only the server knows.
-            let sql = format!("{before}BEGIN;\nSELECT coalesce(json_agg(t), '[]') FROM (\n{bare}\n) t;\n{};", if machine.checking() { "ROLLBACK" } else { "COMMIT" });
+            let sql = format!(
+                "{before}BEGIN;\nSELECT coalesce(json_agg(t), '[]') FROM (\n{bare}\n) t;\n{};",
+                if machine.checking() { "ROLLBACK" } else { "COMMIT" }
+            );
             let answer = login.ask(&self.login_db, &sql, machine)?;
             let text = answer.first().and_then(|row| row.first()).cloned().unwrap_or_default();
             let rows: Value = serde_json::from_str(&text).map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
@@ -181,7 +195,7 @@ mod tests {
     fn values_are_quoted() {
         let filled = |text: &str| {
             let module = PostgresqlQuery::decode(&serde_json::from_str(text).unwrap()).unwrap();
-            module.filled(&module.query[0].0).map_err(|failure| failure.msg)
+            module.filled(&module.query.0[0]).map_err(|failure| failure.msg)
         };
         let query = r#"{"query": ["SELECT %s, '100%%', %s"], "positional_args": ["it's", null]}"#;
         assert_eq!(filled(query).unwrap(), "SELECT 'it''s', '100%', NULL");

@@ -9,6 +9,8 @@
 
 mod grants;
 
+use std::collections::BTreeSet;
+
 use sha1::{Digest as _, Sha1};
 
 use super::mysql::{Login, literal};
@@ -174,24 +176,26 @@ impl MysqlUser {
         let Some(given) = &self.r#priv else { return Ok(()) };
         let wanted = wanted(given)?;
         let account = self.account(host);
+        let none = BTreeSet::new();
+        // What has all rights and shall have some loses all first, and gets those again.
+        let only_all =
+            |has: &BTreeSet<String>, rights: &BTreeSet<String>| has.contains("ALL") && !rights.contains("ALL") && !self.append_privs;
         let mut statements = Vec::new();
+        for (object, has) in there.iter().filter(|_| !self.append_privs && !self.subtract_privs) {
+            let rights = wanted.get(object).unwrap_or(&none);
+            let extra = has.iter().filter(|right| *right != "USAGE" && !grants::covers(rights, right)).cloned().collect();
+            statements.push((clauses(&extra, object, &account, false), clauses(&extra, object, &account, true)));
+        }
         for (object, rights) in &wanted {
-            let has = there.get(object);
+            let has = there.get(object).unwrap_or(&none);
             if self.subtract_privs {
-                let gone = has.map(|has| has.intersection(rights).cloned().collect()).unwrap_or_default();
+                let gone = has.intersection(rights).cloned().collect();
                 statements.push((clauses(&gone, object, &account, false), clauses(&gone, object, &account, true)));
                 continue;
             }
-            let missing = rights.iter().filter(|right| has.is_none_or(|has| !grants::covers(has, right))).cloned().collect();
+            let left = if only_all(has, rights) { &none } else { has };
+            let missing = rights.iter().filter(|right| !grants::covers(left, right)).cloned().collect();
             statements.push((clauses(&missing, object, &account, true), clauses(&missing, object, &account, false)));
-        }
-        for (object, has) in there.iter().filter(|_| !self.append_privs && !self.subtract_privs) {
-            let extra = has
-                .iter()
-                .filter(|right| *right != "USAGE" && wanted.get(object).is_none_or(|wanted| !grants::covers(wanted, right)))
-                .cloned()
-                .collect();
-            statements.push((clauses(&extra, object, &account, false), clauses(&extra, object, &account, true)));
         }
         for (sql, undo) in statements {
             if let (Some(sql), Some(undo)) = (sql, undo) {

@@ -174,7 +174,8 @@ impl Module for PostgresqlUser {
                 }
             }
         }
-        Ok(machine.outcome().with("user", self.name.as_str()).with("queries", queries))
+        let outcome = machine.outcome().with("user", self.name.as_str()).with("queries", queries);
+        Ok(if self.state == State::Absent && outcome.changed { outcome.with("user_removed", true) } else { outcome })
     }
 }
 

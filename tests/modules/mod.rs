@@ -12,6 +12,7 @@ mod tree;
 mod copy;
 mod crash;
 mod edit;
+mod engine;
 mod file;
 mod find;
 mod foreign;

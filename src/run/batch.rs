@@ -255,9 +255,17 @@ impl Batch {
 
     /// One host's outcome stands for all (`run_once`).
     fn share(&self, outcomes: Vec<(String, HostOutcome)>, round: &Round) -> Vec<(String, HostOutcome)> {
-        if let (Some((ran, outcome)), Some(name)) = (outcomes.first(), &round.step.register) {
-            for host in self.cursors.keys().filter(|host| *host != ran) {
-                self.shared.memory.host(host).register(&name.value, &outcome.raw);
+        let Some((ran, outcome)) = outcomes.first() else { return outcomes };
+        let facts = outcome.raw.get("ansible_facts").and_then(wire::Value::as_map);
+        for host in self.cursors.keys().filter(|host| *host != ran) {
+            let memory = self.shared.memory.host(host);
+            match (facts, round.step.work.name()) {
+                (Some(facts), "set_fact") => facts.iter().for_each(|(name, value)| memory.set(name, from_wire(value))),
+                (None, _) | (Some(_), "include_vars") => {}
+                (Some(facts), _) => memory.add_facts(facts),
+            }
+            if let Some(name) = &round.step.register {
+                memory.register(&name.value, &outcome.raw);
             }
         }
         outcomes

@@ -10,6 +10,7 @@ mod bad;
 mod bridge;
 mod check;
 mod inventory;
+mod language;
 mod modules;
 mod output;
 mod pipeline;

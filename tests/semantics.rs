@@ -269,3 +269,41 @@ fn a_tasks_own_mistakes_stop_rappel_before_any_host() {
     assert!(run.stderr.contains("module `file` needs the parameter `path`"), "{}", run.stderr);
     assert!(!run.has("TASK"), "{}", run.stdout);
 }
+
+#[test]
+fn a_condition_of_any_value_holds_as_ansible_playbook() {
+    let playbook = "
+- hosts: h1
+  gather_facts: false
+  tasks:
+    - debug: {msg: taken}
+      when: \"'text'\"
+";
+    assert!(run_as("ansible-playbook", playbook, &[]).has("taken"));
+    assert!(!run(playbook).has("\"taken\""));
+}
+
+const ONCE_AND_LATE: &str = "
+- hosts: live
+  gather_facts: false
+  tasks:
+    - debug: {msg: left out}
+    - name: begin here
+      set_fact: {shared: 1}
+      run_once: true
+    - debug: {msg: \"{{ inventory_hostname }} has {{ shared }}\"}
+      changed_when: inventory_hostname == 'h2'
+      notify: tell
+    - fail: {msg: boom}
+      when: inventory_hostname == 'h2'
+  handlers:
+    - name: tell
+      debug: {msg: told by force}
+";
+
+#[test]
+fn a_run_starts_at_a_task_and_forces_handlers() {
+    let run = run_as("ansible-playbook", ONCE_AND_LATE, &["--start-at-task", "begin *", "--force-handlers"]);
+    assert!(!run.has("left out") && run.has("h3 has 1") && run.has("told by force"), "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, 2, "{}", run.stdout);
+}

@@ -357,7 +357,8 @@ fn gathers(module: &str) -> bool {
 
 /// A task that ran into its `timeout` says so in Ansible's words.
 fn timed_out(failure: Failure, limit: Option<u32>, module: &str) -> Failure {
-    let Some(seconds) = limit.filter(|seconds| failure.msg.starts_with(&format!("the task took longer than its timeout of {seconds} s"))) else {
+    let Some(seconds) = limit.filter(|seconds| failure.msg.starts_with(&format!("the task took longer than its timeout of {seconds} s")))
+    else {
         return failure;
     };
     let period: Map = [("period".to_owned(), seconds.into())].into_iter().collect();

@@ -8,12 +8,14 @@ use crate::plan::{Handler, Step};
 use crate::template::{Scope, to_wire};
 use crate::wire;
 
-/// The handlers that `name` notifies: the last one called so, and all that listen to it.
+/// The handlers that `name` notifies: one called so, and all that listen to it.
 pub(super) fn matching(shared: &Arc<Shared>, play: &Arc<PlayState>, host: &str, name: &str) -> Vec<(usize, String)> {
     let handlers = play.handlers();
     let mut found = Vec::new();
-    let by_name =
-        handlers.iter().enumerate().rev().find(|(_, handler)| names(shared, play, host, &handler.step).iter().any(|known| known == name));
+    let called = |handler: &Handler| names(shared, play, host, &handler.step).iter().any(|known| known == name);
+    // As in Ansible: the first in a list of handlers, and of the lists the one that was loaded last.
+    let last = handlers.iter().rev().find(|handler| called(handler)).map(|handler| handler.step.span.source);
+    let by_name = handlers.iter().enumerate().find(|(_, handler)| Some(handler.step.span.source) == last && called(handler));
     if let Some((index, handler)) = by_name {
         found.push((index, label(shared, play, host, handler)));
     }

@@ -38,6 +38,7 @@ codes! {
     "extra-vars": "What was given with `-e` is neither `key=value`, nor a mapping in YAML or JSON, nor `@FILE`.";
     "file-not-found": "A file of the controller that a task names is not there. It is looked for in `files/`, `templates/`, `tasks/` or `vars/` of the role, beside the task file, and beside the playbook. For a file on the host say `remote_src: true`.";
     "free-form": "The module takes its parameters by name. Write `name: value` below it, or `name=value` behind it.";
+    "free-transaction": "A fleet transaction needs hosts in step: use the strategy `linear`.";
     "group-cycle": "A group contains itself by way of its children.";
     "group-name": "A group's name has characters that variables cannot have. It works, but not as a variable.";
     "host-pattern": "The pattern of hosts cannot be read. Patterns are names joined by `:` or `,`, with `&` for and, `!` for not, `*` as a wildcard, `[0:2]` for a part and `~` before a regular expression.";
@@ -70,6 +71,7 @@ codes! {
     "no-inventory": "There is no inventory. Name one with `-i`.";
     "no-name": "Something that needs a name has none.";
     "no-such-host": "There is no host or group of this name in the inventory.";
+    "no-such-task": "No task has the name that `--start-at-task` gives.";
     "no-terminal": "A password or an answer is needed, and there is no terminal to ask on.";
     "parameter-rule": "Parameters of the module exclude or need each other. `rappel doc MODULE` shows the rules.";
     "parameter-type": "A parameter is of another kind than the module takes.";
@@ -83,6 +85,7 @@ codes! {
     "same-name": "A group and a host have the same name; patterns then mean both.";
     "serial": "`serial` needs a number of hosts or a percentage, or a list of these.";
     "setting": "A setting in `ansible.cfg` or in the environment has a value that it cannot have.";
+    "shared-hosts": "Two environments have hosts in common: a deployment of one would reach the other.";
     "tab-indent": "YAML is indented with blanks, never with tabs.";
     "template": "A template cannot be read or compiled.";
     "template-not-found": "A template includes another that is not there.";
@@ -90,6 +93,7 @@ codes! {
     "too-deep": "The file nests deeper than can be read.";
     "transaction": "The fleet transaction cannot be opened, prepared or ended. `rappel status` shows what hosts know of it, `rappel recover` ends it.";
     "two-loops": "A task can have one loop. Combine the lists with `product` or `subelements`, or loop over `include_tasks`.";
+    "two-users": "A play says twice who logs in: `user` is the old name of `remote_user`.";
     "unbalanced": "A quote or a template block is opened and not closed.";
     "unclosed-bracket": "A bracket is opened and not closed.";
     "unclosed-quote": "A quote is opened and not closed.";

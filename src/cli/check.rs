@@ -1,7 +1,7 @@
 //! `rappel check`: everything that can be known about playbooks without touching a host. `rappel explain`: what a finding means.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -73,7 +73,14 @@ pub(super) fn run(options: &CheckOptions) -> Outcome {
     let subject = Subject { compiler: &compiler, inventory: &inventory, extra: &extra, atomic: options.atomic, magic: MAGIC_NAMES, folders };
     let found = check::check(&plan, &subject, std::mem::take(&mut prepared.diags));
     let bad = found.iter().any(|finding| finding.severity == Severity::Error || options.strict);
-    let found: Vec<Finding> = found.into_iter().map(|diagnostic| Finding::new(diagnostic, &prepared.sources)).collect();
+    let mut found: Vec<Finding> = found.into_iter().map(|diagnostic| Finding::new(diagnostic, &prepared.sources)).collect();
+    // As paths in a repository are written: code scanning and people look for them from here.
+    for excerpt in found.iter_mut().flat_map(|finding| &mut finding.excerpts) {
+        let name = &mut excerpt.position.name;
+        if let Some(inside) = Path::new(name.as_str()).strip_prefix(&prepared.folder).ok().and_then(Path::to_str) {
+            *name = inside.to_owned();
+        }
+    }
     let form = match options.output {
         Output::Text => Form::Text { colored: output::look_of(0, &prepared.config).paint.0 },
         Output::Json => Form::Json,

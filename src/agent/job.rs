@@ -45,10 +45,7 @@ pub(super) fn start(mut call: Call, received: Vec<(String, Received)>, program: 
 }
 
 fn folder(call: &Call) -> io::Result<PathBuf> {
-    let given = call.environment.iter().find(|(name, _)| name == "ANSIBLE_ASYNC_DIR").map(|(_, value)| match value.strip_prefix("~/") {
-        Some(rest) => own_home().unwrap_or_default().join(rest),
-        None => PathBuf::from(value),
-    });
+    let given = call.environment.iter().find(|(name, _)| name == "ANSIBLE_ASYNC_DIR").map(|(_, value)| Machine::default().path(value));
     let folder = given.or_else(|| own_home().map(|home| home.join(".ansible_async")));
     let folder = folder.ok_or_else(|| io::Error::other("this user has no home directory"))?;
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;

@@ -128,10 +128,7 @@ impl Machine {
     /// Adds a diff of things beside the content: name, before, after.
     pub(super) fn state_diff(&mut self, path: &Path, entries: &[(&str, Value, Value)]) {
         for (name, before, after) in entries {
-            match self.states.iter_mut().find(|state| state.0 == *name) {
-                Some(state) => state.2 = after.clone(),
-                None => self.states.push(((*name).to_owned(), before.clone(), after.clone())),
-            }
+            self.note_state(name, before.clone(), after.clone());
         }
         if !self.diffing() {
             return;
@@ -143,6 +140,14 @@ impl Machine {
             indented(&map)
         };
         self.add_diff(Diff { before: text(|entry| entry.1.clone()), after: text(|entry| entry.2.clone()), ..Diff::default() });
+    }
+
+    /// Keeps what changes beside the content for [`Machine::states`].
+    pub(super) fn note_state(&mut self, name: &str, before: Value, after: Value) {
+        match self.states.iter_mut().find(|state| state.0 == name) {
+            Some(state) => state.2 = after,
+            None => self.states.push((name.to_owned(), before, after)),
+        }
     }
 
     fn flags_to_change(&self, path: &Path, flags: &str) -> Option<String> {

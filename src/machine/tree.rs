@@ -164,6 +164,13 @@ impl Machine {
         if accessed.is_none() && modified.is_none() {
             return Ok(false);
         }
+        let seconds = |time: io::Result<SystemTime>| time.map_or(Value::Null, |time| since_epoch(time).0.into());
+        let times = [("atime", accessed, stat.meta.accessed()), ("mtime", modified, stat.meta.modified())];
+        for (name, wanted, there) in times {
+            if let Some(wanted) = wanted {
+                self.note_state(name, seconds(there), seconds(Ok(wanted)));
+            }
+        }
         self.changed = true;
         if self.checking() {
             return Ok(true);

@@ -113,7 +113,9 @@ impl KnownHosts {
                     last.push('\n');
                 }
                 let names = if self.hash_host { hashed(machine, &self.name)? } else { names.clone() };
-                lines.push(format!("{names} {kind} {data}\n"));
+                let marker = self.key.as_deref().unwrap_or_default().split_whitespace().next().filter(|word| word.starts_with('@'));
+                let marker = marker.map(|marker| format!("{marker} ")).unwrap_or_default();
+                lines.push(format!("{marker}{names} {kind} {data}\n"));
             }
         }
         Ok(lines.concat())

@@ -26,13 +26,14 @@ impl Module for Slurp {
         let shown = path.display();
         match machine.stat(&path, true)? {
             None => return Err(Failure::new(format!("file not found: {shown}"))),
-            Some(stat) if stat.is_dir() => return Err(Failure::new(format!("Source is a directory and must be a file: {shown}"))),
+            Some(stat) if stat.is_dir() => return Err(Failure::new(format!("source is a directory and must be a file: {shown}"))),
             Some(stat) if stat.meta.len() > MAX => {
                 return Err(Failure::new(format!("{shown} has {} bytes, over the limit of {MAX} of `slurp`: use `fetch`", stat.meta.len())));
             }
             Some(_) => {}
         }
-        let content = base64(&machine.read(&path)?);
+        let bytes = machine.read(&path).map_err(|failure| Failure { msg: format!("file is not readable: {}", failure.msg), ..failure })?;
+        let content = base64(&bytes);
         Ok(machine.outcome().with("content", content).with("encoding", "base64").with("source", path.display().to_string()))
     }
 }

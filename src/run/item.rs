@@ -242,7 +242,11 @@ impl Item<'_> {
         }
         let (name, work) = self.work()?;
         let params = self.params(&name, &work)?;
-        plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(Failure::new)?;
+        plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(|msg| {
+            // The one mistake that has a status of its own.
+            let status = (msg == "no command given" || msg.starts_with("only command or argv")).then_some(256);
+            status.into_iter().fold(Failure::new(msg), |failure, status| failure.with("rc", status))
+        })?;
         match &work {
             Work::Module(_) | Work::Named => {
                 let call = super::call::ModuleCall { item: self, params, delegate };

@@ -62,6 +62,22 @@ fn services_that_are_right_are_left_alone() {
 }
 
 #[test]
+fn firewalls_that_are_right_are_left_alone() {
+    let ufw = "#!/bin/sh\ncase \"$*\" in\nstatus*) printf 'Status: active\\nLogging: on (low)\\nDefault: deny (incoming), allow (outgoing), disabled (routed)\\n';;\n*--dry-run*) echo 'Skipping adding existing rule';;\n*) exit 1;;\nesac\n";
+    let firewalld = "#!/bin/sh\ncase \"$*\" in\n--state | *--query-service=https) ;;\n*) exit 1;;\nesac\n";
+    let host = || Tree::new().dir("bin").file_mode("bin/ufw", ufw, 0o755).file_mode("bin/firewall-cmd", firewalld, 0o755);
+    let case = |name, module, params| Case { before: host(), path: Some("ROOT/bin"), ..unchanged(name, module, params, json!({})) };
+    prove(&[
+        case("is on, with its policy", "ufw", json!({"state": "enabled", "policy": "deny", "direction": "incoming"})),
+        case("has the rule", "ufw", json!({"rule": "allow", "port": "443", "proto": "tcp"})),
+        case("logs", "ufw", json!({"logging": "low"})),
+        case("lets the service in", "firewalld", json!({"service": "https", "zone": "public", "permanent": true, "immediate": true, "state": "enabled"})),
+        case("keeps the service out", "firewalld", json!({"service": "telnet", "state": "disabled"})),
+        case("has no such module", "modprobe", json!({"name": "rappel-none", "state": "absent"})),
+    ]);
+}
+
+#[test]
 fn crontab_files_are_files() {
     let job = json!({"name": "backup", "minute": "5", "job": "/opt/backup", "user": "root", "cron_file": "ROOT/shop"});
     let text = "#Ansible: backup\n5 * * * * root /opt/backup\n";

@@ -20,6 +20,7 @@ mod secrets;
 mod semantics;
 mod ssh;
 mod support;
+mod templating;
 mod tidy;
 mod vault;
 mod walk;

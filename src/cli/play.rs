@@ -92,7 +92,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     }
     let mut prepared = Prepared::new(&options.variables)?;
     if ansible {
-        prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true });
+        prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true, check_names: false });
     }
     let look = Look { ansible, tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;

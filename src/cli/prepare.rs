@@ -144,7 +144,7 @@ impl Prepared {
         let mut collection_paths = self.config.collections_path.clone();
         collection_paths.insert(0, self.folder.clone());
         Compiler {
-            templar: self.templar.clone(),
+            templar: self.templar.clone().with_manner(Manner { check_names: mistakes == Mistakes::BeforeRun, ..self.templar.manner() }),
             loader: self.loader.clone(),
             actions: run::action::ACTIONS,
             selection,

@@ -8,7 +8,7 @@ use super::scope::StaticScope;
 use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
 use crate::bridge::Library;
 use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
-use crate::template::{Expr, Scope, Templar};
+use crate::template::{Expr, Manner, Scope, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
 use crate::wire::Value;
 
@@ -246,6 +246,7 @@ impl Compiler {
 
     fn looped(&self, task: &model::Task, diags: &mut Diagnostics) -> Option<super::Loop> {
         if let Some((kind, items)) = &task.with {
+            self.templar.check_loop(kind, diags);
             return Some(super::Loop { kind: kind.clone(), items: self.templar.compile(items, diags) });
         }
         let items = task.keywords.get(Keyword::Loop)?;
@@ -349,19 +350,26 @@ impl Compiler {
 
     /// `vars:`: a mapping, or a list of mappings.
     pub(super) fn vars(&self, node: &Node, diags: &mut Diagnostics) -> Vars {
+        let templar = self.templar_of_vars();
         match &node.kind {
             NodeKind::Map(entries) => entries
                 .iter()
-                .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), Arc::new(self.templar.compile(value, diags)))))
+                .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), Arc::new(templar.compile(value, diags)))))
                 .collect(),
             NodeKind::Seq(items) => items.iter().flat_map(|item| self.vars(item, diags)).collect(),
             _ => Vars::new(),
         }
     }
 
+    /// A variable that nobody uses may use filters that nobody has.
+    fn templar_of_vars(&self) -> Templar {
+        self.templar.clone().with_manner(Manner { check_names: false, ..self.templar.manner() })
+    }
+
     /// Named values as variables.
     pub fn named(&self, entries: &[(Spanned<String>, Node)], diags: &mut Diagnostics) -> Vars {
-        entries.iter().map(|(name, value)| (name.value.clone(), Arc::new(self.templar.compile(value, diags)))).collect()
+        let templar = self.templar_of_vars();
+        entries.iter().map(|(name, value)| (name.value.clone(), Arc::new(templar.compile(value, diags)))).collect()
     }
 }
 

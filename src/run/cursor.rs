@@ -194,6 +194,11 @@ impl Cursor {
         self.skip();
     }
 
+    /// How many blocks it stands inside.
+    pub(super) fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The next step is an include, and it brought `block`. `number` orders blocks that different hosts got here.
     pub(super) fn enter(&mut self, block: Arc<Block>, number: usize) {
         if let Some(frame) = self.frames.last()

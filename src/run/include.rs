@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Batch, Round};
-use super::cursor::{Caught, Cause, State};
+use super::cursor::{Caught, Cause, Cursor, State};
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::plan::{Context, Item, Piece, RoleFiles, RoleRequest, Vars};
 use crate::template::Expr;
@@ -39,6 +39,15 @@ pub(super) struct WantedRole {
     pub(super) validate: bool,
 }
 
+/// Blocks inside each other: what is deeper is taken for files that include each other for ever.
+const DEEPEST: usize = 1000;
+
+fn endless(round: &Round) -> Diagnostic {
+    Diagnostic::error("include-depth", "files include each other without end")
+        .at(round.step.span, "included again here")
+        .help("give the include a condition that ends it")
+}
+
 impl Include {
     fn same(&self, other: &Include) -> bool {
         self.what == other.what && self.locals == other.locals
@@ -67,7 +76,10 @@ impl Batch {
         // A host fails once, however many of its includes cannot be used; and gets none of the others.
         let mut failed: Vec<String> = Vec::new();
         for (include, hosts) in groups {
-            match self.compile(&include, round) {
+            let deepest = hosts.iter().filter_map(|host| self.cursors.get(host)).map(Cursor::depth).max();
+            let compiled =
+                if deepest.is_some_and(|depth| depth > DEEPEST) { Err(vec![endless(round)]) } else { self.compile(&include, round) };
+            match compiled {
                 Ok(piece) => {
                     self.announce_include(&include, &hosts).await;
                     self.play.add_handlers(piece.handlers);

@@ -155,7 +155,11 @@ impl PlayState {
                 Err(_) => continue,
             };
             match names.iter().find_map(|name| self.find_vars_file(name)) {
-                Some(path) => loaded.insert(0, shared.vars_file(&path)?),
+                Some(path) => {
+                    let read = shared.vars_file(&path);
+                    let located = |found: Diagnostic| if found.labels.is_empty() { found.at(expr.span(), "") } else { found };
+                    loaded.insert(0, read.map_err(located)?);
+                }
                 None if strict => {
                     return Err(
                         Diagnostic::error("file-not-found", format!("vars file {} was not found", names.join(", "))).at(expr.span(), "")

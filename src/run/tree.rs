@@ -133,6 +133,7 @@ pub(super) fn template_options(params: &Map, search: Vec<PathBuf>) -> FileOption
         block: pair("block_start_string", "block_end_string", ("{%", "%}")),
         variable: pair("variable_start_string", "variable_end_string", ("{{", "}}")),
         comment: pair("comment_start_string", "comment_end_string", ("{#", "#}")),
+        ..FileOptions::default()
     }
 }
 

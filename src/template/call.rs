@@ -100,10 +100,7 @@ impl Eval<'_> {
 
     /// `value | name(args)`.
     pub(super) fn filter(&self, value: Value, name: &str, args: Args) -> Result<Value> {
-        let Some(found) = filter::find(name) else {
-            let known: Vec<&str> = filter::names().collect();
-            return Err(unknown("filter", name, &known));
-        };
+        let found = check_filter(name)?;
         let run = || {
             let (value, args) = if found.raw { (value, args) } else { (self.complete(value)?, self.ready_args(args)?) };
             (found.run)(self, value, args)
@@ -114,10 +111,7 @@ impl Eval<'_> {
 
     /// `value is name(args)`.
     pub(super) fn test(&self, value: Value, name: &str, args: Args) -> Result<bool> {
-        let Some(found) = test::find(name) else {
-            let known: Vec<&str> = test::names().collect();
-            return Err(unknown("test", name, &known));
-        };
+        let found = check_test(name)?;
         let (value, args) = if found.raw { (value, args) } else { (self.ready(value)?, self.ready_args(args)?) };
         (found.run)(self, value, args).map_err(|error| prefixed(error, "test", name))
     }
@@ -169,6 +163,16 @@ fn surfaced(error: Error) -> Result<Value> {
 
 fn not_iterable(value: &Value) -> Error {
     Error::failed(format!("'{}' object is not iterable", value.type_name()))
+}
+
+/// The filter `name`, or what was probably meant.
+pub(super) fn check_filter(name: &str) -> Result<&'static filter::Filter> {
+    filter::find(name).ok_or_else(|| unknown("filter", name, &filter::names().collect::<Vec<_>>()))
+}
+
+/// The test `name`, or what was probably meant.
+pub(super) fn check_test(name: &str) -> Result<&'static test::Test> {
+    test::find(name).ok_or_else(|| unknown("test", name, &test::names().collect::<Vec<_>>()))
 }
 
 fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {

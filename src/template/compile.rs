@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::error::{Error, Result};
 use super::source::{Body, Place, Template, is_template};
-use super::syntax::{self, Delimiters};
+use super::syntax::{self, Delimiters, What};
 use super::value::{Entries, Key, List, Map, Value};
 use super::{Expr, FileOptions, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Span};
@@ -45,7 +45,7 @@ pub(super) fn value(templar: &Templar, node: &Node, diagnostics: &mut Diagnostic
         NodeKind::Float(number) => literal(Value::Float(*number)),
         NodeKind::Str(text) if is_template(text) => {
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(templar, Template::inline(text, place), place, diagnostics)
+            compiled(templar, Template::inline(text, place.clone()), &place, diagnostics)
         }
         NodeKind::Str(text) => literal(Value::from(text.as_str())),
         NodeKind::Vault(envelope) => {
@@ -90,15 +90,35 @@ fn plain(node: &Node) -> Value {
 }
 
 /// The template, or the finding that it is none.
-fn compiled(templar: &Templar, template: Result<Template>, place: Place, diagnostics: &mut Diagnostics) -> Expr {
+fn compiled(templar: &Templar, template: Result<Template>, place: &Place, diagnostics: &mut Diagnostics) -> Expr {
     match template {
-        Ok(template) => Expr::Template(Arc::new(template)),
+        Ok(template) => {
+            if templar.manner.check_names {
+                check_names(templar, &template, diagnostics);
+            }
+            Expr::Template(Arc::new(template))
+        }
         Err(mut error) => {
             if let Some(range) = error.range.take() {
                 error.trail.push((place.span(range), String::new()));
             }
             error.message = format!("syntax error in template: {}", error.message);
             broken(templar, error.diagnostic(Some(place.span)), diagnostics)
+        }
+    }
+}
+
+/// Finds filters, tests and lookups that do not exist, as evaluating would.
+fn check_names(templar: &Templar, template: &Template, diagnostics: &mut Diagnostics) {
+    for named in &template.names {
+        let unknown = match named.what {
+            What::Filter => super::call::check_filter(&named.name).err(),
+            What::Test => super::call::check_test(&named.name).err(),
+            What::Lookup => super::global::check_lookup(templar, &named.name).err(),
+        };
+        if let Some(mut error) = unknown {
+            error.trail.push((template.place.span(named.at), String::new()));
+            diagnostics.push(error.diagnostic(None));
         }
     }
 }
@@ -125,11 +145,11 @@ pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagno
                     .help("write the expression without `{{ }}`"),
             );
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(templar, Template::inline(text, place), place, diagnostics)
+            compiled(templar, Template::inline(text, place.clone()), &place, diagnostics)
         }
         NodeKind::Str(text) => {
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(templar, Template::bare(text, place), place, diagnostics)
+            compiled(templar, Template::bare(text, place.clone()), &place, diagnostics)
         }
         _ => value(templar, node, diagnostics),
     }
@@ -149,7 +169,7 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
         trim_blocks: options.trim_blocks,
         lstrip_blocks: options.lstrip_blocks,
         literal_backslashes: false,
-        keep_trailing_newline: true,
+        keep_trailing_newline: !options.trim_end,
         newline: line_end(&options.newline_sequence),
         ..Delimiters::default()
     };
@@ -160,7 +180,7 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
     ] {
         slot.clone_from(given.as_ref().unwrap_or(&slot.clone()));
     }
-    let place = Place { span: Span::new(id, 0, text.len()), start: Some(0) };
+    let place = Place::at(Span::new(id, 0, text.len()), Some(0));
     let located = |mut error: Error| {
         if let Some(range) = error.range.take() {
             error.trail.push((place.span(range), String::new()));
@@ -168,10 +188,11 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
         error
     };
     let start = header(&text, &mut delimiters).map_err(located)?;
-    let block = syntax::parse(&text, start, &delimiters).map_err(located)?;
+    let parsed = syntax::parse(&text, start, &delimiters).map_err(located)?;
     let own = source.path.as_deref().and_then(Path::parent).map(Path::to_owned);
     let search: Vec<PathBuf> = own.into_iter().chain(options.search.iter().cloned()).collect();
-    Ok(Template { body: Body::Statements(block), text, place, native: false, trailing: 0, search: search.into() })
+    let (body, names) = (Body::Statements(parsed.tree), parsed.names);
+    Ok(Template { body, text, place, native: options.native, trailing: 0, search: search.into(), names })
 }
 
 /// The template `name`, from the first of the folders `search` that has it.
@@ -183,7 +204,7 @@ pub(super) fn included(templar: &Templar, name: &str, search: &[PathBuf]) -> Res
             return Ok(Some(Arc::clone(known)));
         }
         let Ok(source) = templar.sources.read(&path) else { continue };
-        let options = FileOptions { search: search.to_vec(), ..FileOptions::default() };
+        let options = FileOptions { search: search.to_vec(), trim_end: true, ..FileOptions::default() };
         let template = Arc::new(file(templar, source, &options)?);
         templar.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, Arc::clone(&template));
         return Ok(Some(template));

@@ -91,7 +91,7 @@ fn lipsum(_eval: &Eval<'_>, _args: Args) -> Result<Value> {
 /// `lookup('name', term, …, option=…)`.
 fn lookup(eval: &Eval<'_>, mut args: Args, wants_list: bool) -> Result<Value> {
     let name = args.required_text("name")?;
-    let name = name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(&name).to_owned();
+    let name = short(&name).to_owned();
     let wants_list = args.named_flag("wantlist", wants_list);
     let on_error = args.text_named("errors")?.unwrap_or_else(|| "strict".to_owned());
     let terms = args.rest().into_iter().map(|term| eval.ready(term)).collect::<Result<Vec<_>>>()?;
@@ -128,24 +128,40 @@ fn joined(mut found: Vec<Value>) -> Value {
     Value::list(found)
 }
 
+/// `name` without the collection that it is from, if that is Ansible's own.
+fn short(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+}
+
+/// That the lookup `name` exists.
+pub(super) fn check_lookup(templar: &Templar, name: &str) -> Result<()> {
+    let name = short(name);
+    let known = templar.lookups.names();
+    if known.contains(&name) || super::lookup::NAMES.contains(&name) {
+        return Ok(());
+    }
+    let error = Error::new("unknown-lookup", format!("no lookup named `{name}`"));
+    let all = known.iter().copied().chain(super::lookup::NAMES.iter().copied());
+    Err(match crate::text::did_you_mean(name, all) {
+        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+        None => error,
+    })
+}
+
 /// A lookup that needs the world.
 fn outside(templar: &Templar, scope: &Arc<dyn Scope>, name: &str, terms: &[Value], options: &[(Arc<str>, Value)]) -> Result<Vec<Value>> {
-    let known = templar.lookups.names();
-    if !known.contains(&name) {
-        let error = Error::new("unknown-lookup", format!("no lookup named `{name}`"));
-        let all = known.iter().copied().chain(super::lookup::NAMES.iter().copied());
-        return Err(match crate::text::did_you_mean(name, all) {
-            Some(meant) => error.help(format!("did you mean `{meant}`?")),
-            None => error,
-        });
-    }
+    check_lookup(templar, name)?;
     let call = LookupCall { name, terms, options, scope, templar };
-    templar.lookups.lookup(call).map_err(|message| Error::new("lookup-failed", format!("the lookup `{name}` failed: {message}")))
+    templar.lookups.lookup(call).map_err(|refused| Error {
+        help: refused.help,
+        trail: refused.labels,
+        ..Error::new("lookup-failed", format!("the lookup `{name}` failed: {}", refused.message))
+    })
 }
 
 /// A lookup as `with_NAME` runs it: its terms are one list.
 pub(super) fn lookup_for_loop(templar: &Templar, name: &str, terms: &Value, scope: &Arc<dyn Scope>) -> Result<Vec<Value>> {
-    let name = name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name);
+    let name = short(name);
     let session = Session::new(templar);
     let terms = match session.force(terms.clone())? {
         Value::List(list) => list.get().to_vec(),

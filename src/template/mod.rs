@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::text::vault::Vault;
-use crate::text::{Diagnostic, Diagnostics, Node, SourceId, Sources, Span, did_you_mean};
+use crate::text::{Diagnostic, Diagnostics, Node, SourceId, Sources, Span, Spanned, did_you_mean};
 use session::Session;
 use source::Template;
 
@@ -74,6 +74,8 @@ pub struct Manner {
     pub late: bool,
     /// Conditions may be other values than booleans, as before Ansible 2.19: `when: result.stdout`.
     pub truthy_conditions: bool,
+    /// Filters, tests and lookups that do not exist are found where a template is compiled, and not only where it is used.
+    pub check_names: bool,
 }
 
 /// A value of YAML, compiled: a literal, a template, or a container of these.
@@ -138,9 +140,32 @@ pub trait Lookups: Send + Sync {
     ///
     /// # Errors
     /// What went wrong, without the values of variables. An unknown name is an error too.
-    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, String>;
+    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, LookupError>;
     /// The names it knows.
     fn names(&self) -> &[&str];
+}
+
+/// Why a lookup failed.
+#[derive(Clone, Debug)]
+pub struct LookupError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Where, if that is in a file that the lookup read.
+    pub labels: Vec<(Span, String)>,
+}
+
+impl From<String> for LookupError {
+    fn from(message: String) -> Self {
+        Self { message, help: None, labels: Vec::new() }
+    }
+}
+
+impl From<Diagnostic> for LookupError {
+    fn from(found: Diagnostic) -> Self {
+        Self { message: found.message, help: found.help, labels: found.labels }
+    }
 }
 
 /// One call of a lookup.
@@ -175,6 +200,10 @@ pub struct FileOptions {
     pub variable: Option<(String, String)>,
     /// `{#` and `#}`.
     pub comment: Option<(String, String)>,
+    /// Drop one line feed at the end, as Jinja does with what another template includes.
+    pub trim_end: bool,
+    /// A template that is one expression keeps the type of its value, as the lookup `template` does.
+    pub native: bool,
 }
 
 impl Default for FileOptions {
@@ -187,6 +216,8 @@ impl Default for FileOptions {
             block: None,
             variable: None,
             comment: None,
+            trim_end: false,
+            native: false,
         }
     }
 }
@@ -195,6 +226,11 @@ impl Templar {
     /// Compiles texts of `sources`, opens what is sealed with `vault`, and asks `lookups` for what is outside.
     pub fn new(sources: Sources, vault: Arc<Vault>, lookups: Arc<dyn Lookups>) -> Self {
         Self { sources, vault, lookups, files: Arc::default(), manner: Manner::default() }
+    }
+
+    /// How much it takes.
+    pub fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// The same with other manners.
@@ -256,6 +292,15 @@ impl Templar {
     /// Whether the file `path` holds what a vault sealed.
     fn is_sealed_file(&self, path: &Path) -> bool {
         self.sources.starts_with(path, &[b"$ANSIBLE_VAULT;"])
+    }
+
+    /// That a `with_NAME` loop has its lookup, where this templar checks names.
+    pub fn check_loop(&self, name: &Spanned<String>, diagnostics: &mut Diagnostics) {
+        if self.manner.check_names
+            && let Err(error) = global::check_lookup(self, &name.value)
+        {
+            diagnostics.push(error.at(name.span).diagnostic(None));
+        }
     }
 
     /// The lookup `name` with `terms`, as a `with_NAME` loop runs it.

@@ -58,7 +58,9 @@ pub(super) fn sequence(term: &Value, options: &[(Arc<str>, Value)]) -> Result<Ve
     let mut out = Vec::new();
     let mut current = start;
     while if stride > 0 { current <= end } else { current >= end } {
-        out.push(Value::from(format::percent(&pattern, &Value::Int(current))?));
+        out.push(Value::from(
+            format::percent(&pattern, &Value::Int(current)).map_err(|_| Error::failed(format!("bad formatting string: {pattern}")))?,
+        ));
         current += stride;
     }
     Ok(out)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::{Error, Result};
-use super::syntax::{self, Block, Delimiters, Expression, Range};
+use super::syntax::{self, Block, Delimiters, Expression, Named, Range};
 use crate::text::{Sources, Span};
 
 /// A compiled template.
@@ -21,6 +21,8 @@ pub struct Template {
     pub(super) trailing: usize,
     /// Where templates that it includes are looked for.
     pub(super) search: Arc<[PathBuf]>,
+    /// Names of filters, tests and lookups in it.
+    pub(super) names: Vec<Named>,
 }
 
 /// What a template is.
@@ -30,12 +32,14 @@ pub(super) enum Body {
 }
 
 /// Where a template was written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     /// All of it.
     pub(super) span: Span,
     /// The byte of the file at which its text starts, if it stands there letter by letter.
     pub(super) start: Option<u32>,
+    /// Where each byte of its text stands in the file, if only line ends and indents differ: a block or a folded line.
+    pub(super) bytes: Option<Arc<[u32]>>,
 }
 
 impl fmt::Debug for Template {
@@ -50,16 +54,50 @@ impl Place {
         let source = sources.get(span.source);
         let raw = source.text.get(span.start as usize..span.end as usize).unwrap_or_default();
         let start = raw.find(text).filter(|_| !text.is_empty()).and_then(|offset| u32::try_from(offset).ok());
-        Self { span, start: start.map(|offset| span.start + offset) }
+        let bytes = if start.is_none() { aligned(text, raw, span.start) } else { None };
+        Self { span, start: start.map(|offset| span.start + offset), bytes }
+    }
+
+    /// Nowhere in particular in `span`, or at `start`.
+    pub(super) fn at(span: Span, start: Option<u32>) -> Self {
+        Self { span, start, bytes: None }
     }
 
     /// The bytes `range` of the template, in its file.
     pub(super) fn span(&self, range: Range) -> Span {
-        match self.start {
-            Some(start) => Span { source: self.span.source, start: start.saturating_add(range.0), end: start.saturating_add(range.1) },
-            None => self.span,
+        let source = self.span.source;
+        if let Some(start) = self.start {
+            return Span { source, start: start.saturating_add(range.0), end: start.saturating_add(range.1) };
+        }
+        let byte = |at: u32| self.bytes.as_ref().and_then(|bytes| bytes.get(at as usize).or(bytes.last()).copied());
+        match (byte(range.0), byte(range.1.saturating_sub(1))) {
+            (Some(start), Some(last)) => Span { source, start, end: last.max(start) + 1 },
+            _ => self.span,
         }
     }
+}
+
+/// Where each byte of `text` stands, `raw` being how it was written; `None` where more differs than white space.
+fn aligned(text: &str, raw: &str, start: u32) -> Option<Arc<[u32]>> {
+    // The first line of a block scalar is its header, `>-`.
+    let begin = if raw.starts_with(['|', '>']) { raw.find('\n')? } else { 0 };
+    let mut written = raw.bytes().enumerate().skip(begin).filter(|(_, byte)| !byte.is_ascii_whitespace()).peekable();
+    if raw.starts_with(['"', '\'']) {
+        written.next();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut last = begin;
+    for byte in text.bytes() {
+        if !byte.is_ascii_whitespace() {
+            let (at, same) = written.next()?;
+            if same != byte {
+                return None;
+            }
+            last = at;
+        }
+        bytes.push(start + u32::try_from(last).ok()?);
+    }
+    Some(bytes.into())
 }
 
 impl Template {
@@ -75,21 +113,24 @@ impl Template {
 
     /// A string of a playbook that has `{{`, `{%` or `{#`.
     pub(super) fn inline(text: &str, place: Place) -> Result<Self> {
-        let block = syntax::parse(text, 0, &Delimiters::default())?;
+        let parsed = syntax::parse(text, 0, &Delimiters::default())?;
         let trailing = text.len() - text.trim_end_matches('\n').len();
-        Ok(Self { body: Body::Statements(block), text: text.into(), place, native: true, trailing, search: Arc::new([]) })
+        let (body, names) = (Body::Statements(parsed.tree), parsed.names);
+        Ok(Self { body, text: text.into(), place, native: true, trailing, search: Arc::new([]), names })
     }
 
     /// The template of what is not in a template.
     pub(super) fn nothing() -> Self {
-        let place = Place { span: Span::default(), start: None };
-        Self { body: Body::Statements(Vec::new()), text: "".into(), place, native: true, trailing: 0, search: Arc::new([]) }
+        let place = Place::at(Span::default(), None);
+        let (body, names) = (Body::Statements(Vec::new()), Vec::new());
+        Self { body, text: "".into(), place, native: true, trailing: 0, search: Arc::new([]), names }
     }
 
     /// A bare expression, as in `when`.
     pub(super) fn bare(text: &str, place: Place) -> Result<Self> {
-        let body = Body::Expression(syntax::parse_expression(text)?);
-        Ok(Self { body, text: text.into(), place, native: true, trailing: 0, search: Arc::new([]) })
+        let parsed = syntax::parse_expression(text)?;
+        let (body, names) = (Body::Expression(parsed.tree), parsed.names);
+        Ok(Self { body, text: text.into(), place, native: true, trailing: 0, search: Arc::new([]), names })
     }
 }
 

@@ -24,10 +24,10 @@ impl Scope for Vars {
 struct World;
 
 impl Lookups for World {
-    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, String> {
+    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, LookupError> {
         match call.name {
             "env" => Ok(call.terms.iter().map(|term| Value::from(if term.as_str() == Some("HOME") { "/root" } else { "" })).collect()),
-            _ => Err("nothing is there".to_owned()),
+            _ => Err("nothing is there".to_owned().into()),
         }
     }
 

@@ -12,6 +12,7 @@ use super::NO_LOG;
 use super::prelude::*;
 use crate::plan::Vars;
 use crate::template::Expr;
+use crate::text::{Diagnostic, Span};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
@@ -44,19 +45,25 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: IncludeVars = call.decode()?;
     let files = match (&params.file, &params.dir) {
         (Some(file), _) => vec![find(&call, file.trim()).ok_or_else(|| {
-            Failure::new(format!("Could not find or access '{file}' on the Ansible Controller."))
-                .with("ansible_included_var_files", Vec::<String>::new())
+            let message = format!("Could not find or access '{file}' on the Ansible Controller.");
+            let failure = Failure::new(message).with("ansible_included_var_files", Vec::<String>::new());
+            let missing = Diagnostic::error("file-not-found", format!("cannot find the file of variables `{file}`")).at(place(&call), "");
+            Trouble::Failed(Box::new(failure), Some(Box::new(missing)))
         })?],
         (None, Some(dir)) => in_dir(
             &find(&call, dir).filter(|path| path.is_dir()).ok_or_else(|| Failure::new(format!("{dir} directory does not exist")))?,
             &params,
         )?,
-        (None, None) => return Err(Failure::new("one of `file` and `dir` is needed").into()),
+        (None, None) => {
+            let message = "Could not find file: one of `file` and `dir` is needed";
+            return Err(Failure::new(message).with("message", message).into());
+        }
     };
     let shared = &call.item.task.shared;
     let mut vars = Vars::new();
     for file in &files {
-        vars.extend(shared.vars_file(file)?.iter().map(|(name, expr)| (name.clone(), expr.clone())));
+        let loaded = shared.vars_file(file).map_err(|found| if found.labels.is_empty() { found.at(place(&call), "") } else { found })?;
+        vars.extend(loaded.iter().map(|(name, expr)| (name.clone(), expr.clone())));
     }
     if let Some(name) = params.name {
         let entries = vars.into_iter().map(|(name, expr)| (Expr::value(&name.into(), call.item.task.step.span), (*expr).clone()));
@@ -76,6 +83,12 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let outcome = Outcome::default().with("ansible_facts", facts).with("ansible_included_var_files", names);
     Ok(if sealed { outcome.with(NO_LOG, true) } else { outcome }.into())
+}
+
+/// Where the file is named.
+fn place(call: &ActionCall<'_>) -> Span {
+    let step = &call.item.task.step;
+    step.param("file").map_or(step.span, Expr::span)
 }
 
 fn find(call: &ActionCall<'_>, name: &str) -> Option<PathBuf> {

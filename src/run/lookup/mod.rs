@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::model::{Inventory, Pattern, Variables};
-use crate::template::{Binding, FileOptions, LookupCall, Lookups, Scope, Value, to_wire};
+use crate::template::{Binding, FileOptions, LookupCall, LookupError, Lookups, Scope, Value, to_wire};
 use crate::text::{Diagnostics, Sources, Span, Spanned, Vault};
 use crate::wire;
 
@@ -46,14 +46,16 @@ impl WorldLookups {
 }
 
 impl Lookups for WorldLookups {
-    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, String> {
-        match call.name {
+    fn lookup(&self, call: LookupCall<'_>) -> Result<Vec<Value>, LookupError> {
+        if call.name == "template" {
+            return call.terms.iter().map(|term| self.template(&call, &term.to_text())).collect();
+        }
+        let found = match call.name {
             "file" => each(&call, |term| self.file(&call, term)),
             "unvault" => each(&call, |term| self.read(&call, term)),
             "env" => each(&call, |term| env(&call, term)),
             "pipe" => each(&call, pipe),
             "lines" => lines(&call),
-            "template" => each(&call, |term| self.template(&call, term)),
             "fileglob" => fileglob(&call),
             "first_found" => first_found(&call),
             "csvfile" => csv::run(&call, |name, encoding| self.decoded(&call, name, encoding)),
@@ -62,7 +64,8 @@ impl Lookups for WorldLookups {
             "url" => url::run(&call, |name| variable(call.scope, name)),
             "inventory_hostnames" => inventory_hostnames(&call),
             other => Err(format!("lookup `{other}` is not supported")),
-        }
+        };
+        found.map_err(LookupError::from)
     }
 
     fn names(&self) -> &[&str] {
@@ -154,7 +157,7 @@ impl WorldLookups {
         Ok(text.into())
     }
 
-    fn template(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, String> {
+    fn template(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, LookupError> {
         let path = find(call, "templates", name)?;
         let source = self.sources.read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let pair = |name: &str| {
@@ -162,18 +165,19 @@ impl WorldLookups {
             Some((text("start")?, text("end")?))
         };
         let options = FileOptions {
-            search: search_path(call),
+            search: search_path(call).iter().flat_map(|place| [place.join("templates"), place.clone()]).collect(),
             variable: pair("variable"),
             block: pair("block"),
             comment: pair("comment"),
             trim_blocks: flag(call, "trim_blocks", true),
             lstrip_blocks: flag(call, "lstrip_blocks", false),
+            native: true,
             ..FileOptions::default()
         };
         let mut diags = Diagnostics::default();
         let expr = call.templar.file(source, &options, &mut diags);
         let Some(expr) = expr.filter(|_| !diags.has_errors()) else {
-            return Err(diags.into_vec().into_iter().next().map(|found| found.message).unwrap_or_default());
+            return Err(diags.into_vec().into_iter().next().map_or_else(|| String::new().into(), LookupError::from));
         };
         let vars = option(call, "template_vars").and_then(|vars| vars.as_entries());
         let mut locals = crate::run::tree::template_locals(&path, name, &wire::Map::new());
@@ -181,7 +185,7 @@ impl WorldLookups {
             locals.0.push((key.0.to_text(), value.clone()));
         }
         let scope: Arc<dyn Scope> = Arc::new(Over { locals, scope: call.scope.clone() });
-        call.templar.render(&expr, &scope).map(Value::from).map_err(|diagnostic| diagnostic.message)
+        Ok(call.templar.evaluate(&expr, &scope)?)
     }
 }
 

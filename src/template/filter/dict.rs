@@ -57,7 +57,7 @@ impl Merge {
 fn combine(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let recursive = args.named_flag("recursive", false);
     let merge = Merge::taken(&mut args)?;
-    let all = flattened(&[value], None, false).into_iter().chain(flattened(&args.rest(), None, false));
+    let all = flattened(&[value], Some(1), false).into_iter().chain(flattened(&args.rest(), Some(1), false));
     if !args.named.is_empty() {
         return Err(Error::failed("'recursive' and 'list_merge' are the only valid keyword arguments"));
     }

@@ -462,6 +462,9 @@ pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> R
     let [list, path, options @ ..] = terms else {
         return Err(Error::failed("the lookup `subelements` expects a list and the name of a key"));
     };
+    if !matches!(list, Value::List(_) | Value::Tuple(_) | Value::Map(_)) {
+        return Err(Error::failed(format!("subelements lookup expects a dictionary or a list, found '{}'", list.type_name())));
+    }
     let skip = options.first().and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
     subelement_pairs(eval, list, path, skip)
 }

@@ -181,7 +181,7 @@ fn commonpath(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
 fn fileglob(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
     let templar = eval.session.templar;
     let call = LookupCall { name: "fileglob", terms: &[value], options: &[], scope: eval.scope, templar };
-    templar.lookups.lookup(call).map(Value::list).map_err(Error::failed)
+    templar.lookups.lookup(call).map(Value::list).map_err(|refused| Error::failed(refused.message))
 }
 
 /// The drive, and the rest.

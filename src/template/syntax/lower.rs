@@ -1,11 +1,12 @@
 //! minijinja's tree to ours.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
-use super::{Arguments, Block, Comparison, Expression, For, Kind, Macro, NamedBlock, Operator, Range, Statement, Target};
+use super::{Arguments, Block, Comparison, Expression, For, Kind, Macro, Named, NamedBlock, Operator, Range, Statement, Target, What};
 use crate::template::Value;
 use crate::template::error::Error;
 use crate::template::source::is_template;
@@ -25,6 +26,8 @@ pub(super) struct Lowering<'a> {
     pub(super) condition: bool,
     /// What a line feed of the text becomes.
     pub(super) newline: &'static str,
+    /// Names of filters, tests and lookups.
+    pub(super) names: &'a RefCell<Vec<Named>>,
 }
 
 impl Lowering<'_> {
@@ -163,7 +166,7 @@ impl Lowering<'_> {
             ast::Expr::Var(name) => Kind::Name(name.id.into()),
             ast::Expr::Const(constant) => match self.constant(&constant.value, constant.span()) {
                 Value::Str(text) if self.condition && is_template(&text) => {
-                    Kind::Embedded(super::parse(&text, 0, &super::Delimiters::default())?)
+                    Kind::Embedded(super::parse(&text, 0, &super::Delimiters::default())?.tree)
                 }
                 value => Kind::Literal(value),
             },
@@ -188,9 +191,13 @@ impl Lowering<'_> {
             ),
             ast::Expr::Filter(filter) => {
                 let subject = self.optional(filter.expr.as_ref())?.map(Box::new);
+                self.named(What::Filter, compact(filter.name), filter.span());
                 Kind::Filter(subject, compact(filter.name), self.arguments(&filter.args)?)
             }
-            ast::Expr::Test(test) => Kind::Test(self.boxed(&test.expr)?, compact(test.name), self.arguments(&test.args)?),
+            ast::Expr::Test(test) => {
+                self.named(What::Test, compact(test.name), test.span());
+                Kind::Test(self.boxed(&test.expr)?, compact(test.name), self.arguments(&test.args)?)
+            }
             ast::Expr::GetAttr(attribute) => Kind::Attribute(self.boxed(&attribute.expr)?, attribute.name.into()),
             ast::Expr::GetItem(item) => Kind::Item(self.boxed(&item.expr)?, self.boxed(&item.subscript_expr)?),
             ast::Expr::Call(call) => return self.call(call),
@@ -201,7 +208,16 @@ impl Lowering<'_> {
         Ok(Expression { kind, at: self.range(expression.span()) })
     }
 
+    fn named(&self, what: What, name: Arc<str>, span: Span) {
+        self.names.borrow_mut().push(Named { what, name, at: self.range(span) });
+    }
+
     fn call(&self, call: &ast::Spanned<ast::Call<'_>>) -> Result<Expression> {
+        if let (ast::Expr::Var(callee), Some(ast::CallArg::Pos(ast::Expr::Const(first)))) = (&call.expr, call.args.first())
+            && let ("lookup" | "query" | "q", Some(name)) = (callee.id, first.value.as_str())
+        {
+            self.named(What::Lookup, name.into(), first.span());
+        }
         let kind = Kind::Call(self.boxed(&call.expr)?, self.arguments(&call.args)?);
         Ok(Expression { kind, at: self.range(call.span()) })
     }

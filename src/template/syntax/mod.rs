@@ -4,6 +4,7 @@
 
 mod lower;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
@@ -191,18 +192,52 @@ impl Delimiters {
     }
 }
 
+/// A tree, and the names in it that only a table knows.
+pub(super) struct Parsed<T> {
+    pub(super) tree: T,
+    pub(super) names: Vec<Named>,
+}
+
+/// What the name of a filter, a test or a lookup was written as, and where.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) what: What,
+    pub(super) name: Arc<str>,
+    pub(super) at: Range,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Filter,
+    Test,
+    Lookup,
+}
+
 /// The statements of `text`, from the byte `start` on.
-pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Block, Error> {
+pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Parsed<Block>, Error> {
     let part = text.get(start..).unwrap_or_default();
     let config = delimiters.config().map_err(|error| refused(&error, start))?;
     let tree = minijinja::machinery::parse(part, "template", config).map_err(|error| refused(&error, start))?;
-    Lowering { text: part, start, literal: delimiters.literal_backslashes, condition: false, newline: delimiters.newline }.template(&tree)
+    let names = RefCell::default();
+    let lowering = Lowering {
+        text: part,
+        start,
+        literal: delimiters.literal_backslashes,
+        condition: false,
+        newline: delimiters.newline,
+        names: &names,
+    };
+    let tree = lowering.template(&tree)?;
+    Ok(Parsed { tree, names: names.into_inner() })
 }
 
 /// `text` as one expression, without delimiters.
-pub(super) fn parse_expression(text: &str) -> Result<Expression, Error> {
+pub(super) fn parse_expression(text: &str) -> Result<Parsed<Expression>, Error> {
     let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
-    Lowering { text, start: 0, literal: false, condition: true, newline: "\n" }.expression(&tree)
+    let names = RefCell::default();
+    let tree = Lowering { text, start: 0, literal: false, condition: true, newline: "\n", names: &names }.expression(&tree)?;
+    Ok(Parsed { tree, names: names.into_inner() })
 }
 
 /// The parser's error, in terms of the whole text.

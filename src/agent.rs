@@ -4,6 +4,7 @@
 //! running call and every program it started end too: nothing is left behind on the host but detached jobs and the
 //! dead-man's timer of an open transaction.
 
+mod boot;
 mod job;
 mod replies;
 mod spool;
@@ -23,9 +24,9 @@ use std::time::{Duration, SystemTime};
 use rustix::process::getuid;
 use rustix::system::uname;
 
-use crate::machine::{Journal, Machine, Received, Recorder, Settings, Sink, Stop, Stream, beat, own_home};
+use crate::machine::{Journal, Machine, Received, Recorder, Settings, Sink, Stop, Stream, beat, own_home, undo_tasks_by};
 use crate::module::{self, Reversible};
-use crate::wire::{self, Call, Failure, Hello, Outcome, Reply, Request, TransactionReply, TransactionStep};
+use crate::wire::{self, Call, Failure, Hello, Outcome, Recording, Reply, Request, TransactionReply, TransactionStep};
 use replies::Replies;
 use spool::Spool;
 
@@ -58,7 +59,14 @@ pub fn main() -> ExitCode {
         ["--timer", folder] => {
             // A session of its own: the end of the connection is no signal for it.
             let _ = rustix::process::setsid(); // a leader already, when started by hand
-            timer::watch(Path::new(folder)).map_err(|failure| io::Error::other(failure.msg))
+            undo_tasks_by(inverse);
+            let watched = timer::watch(Path::new(folder)).map_err(|failure| io::Error::other(failure.msg));
+            boot::disarm(&Journal::of_this_user());
+            watched
+        }
+        ["--boot"] => {
+            undo_tasks_by(inverse);
+            boot::undo(&Journal::of_this_user()).map_err(|failure| io::Error::other(failure.msg))
         }
         ["--job", file] => job::main(Path::new(file)),
         _ => {
@@ -123,6 +131,7 @@ pub fn serve_on(host: Host, input: impl Read + Send + 'static, output: impl Writ
         host,
         watched: Mutex::new(None),
     });
+    undo_tasks_by(inverse);
     shared.greet()?;
     let (sender, requests) = channel();
     let reader = thread::spawn({
@@ -138,6 +147,13 @@ pub fn serve_on(host: Host, input: impl Read + Send + 'static, output: impl Writ
     // A reader that still waits for input ends with the process: the output is broken, so nobody is there.
     worked?;
     reader.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))
+}
+
+/// Runs a task of `rappel_undo`.
+fn inverse(call: &Call) -> Result<(), String> {
+    let entry = module::find(&call.module).ok_or_else(|| format!("this agent has no module `{}`", call.module))?;
+    let mut machine = Machine::new(Settings { environment: call.environment.clone(), ..Settings::default() });
+    (entry.run)(&call.params, &mut machine).map(drop).map_err(|failure| failure.msg)
 }
 
 impl Shared {
@@ -258,19 +274,26 @@ impl Shared {
                     timer::arm(&folder, self.host.program.as_deref())
                         .map_err(|error| Failure::new(format!("cannot start the dead-man's timer: {error}")))?;
                 }
+                let noted = boot::arm(&self.host.journal, self.host.program.as_deref());
+                noted.map_err(|error| Failure::new(format!("cannot have the next start of the host undo this: {error}")))?;
                 *self.watched() = Some(folder);
             }
-            TransactionStep::List => {}
-            _ => *self.watched() = None,
+            TransactionStep::List => boot::disarm(&self.host.journal),
+            TransactionStep::Prepare { .. } | TransactionStep::Decide { .. } => *self.watched() = None,
+            _ => {
+                *self.watched() = None;
+                boot::disarm(&self.host.journal);
+            }
         }
         Ok(answer)
     }
 
     /// The journal for the undo records of a call.
-    fn recorder(&self, id: &str, step: u32) -> Result<Recorder, Failure> {
+    fn recorder(&self, recording: &Recording) -> Result<Recorder, Failure> {
+        let Recording { id, step, undo } = recording;
         let transaction = self.host.journal.open(id)?;
         let transaction = transaction.ok_or_else(|| Failure::new(format!("transaction `{id}` was not begun on this host")))?;
-        let recorder = Recorder::new(transaction, step)?;
+        let recorder = Recorder::new(transaction, *step, undo.as_deref().cloned())?;
         *self.watched() = Some(self.host.journal.folder_of(id)?);
         self.beat();
         Ok(recorder)
@@ -300,7 +323,7 @@ impl Shared {
             return self.detach(call, received);
         }
         let recorded = call.transaction.as_ref().filter(|_| !call.check && entry.reversible != Reversible::ReadOnly);
-        let journal = recorded.map(|(id, step)| self.recorder(id, *step)).transpose()?;
+        let journal = recorded.map(|recording| self.recorder(recording)).transpose()?;
         let mut machine = Machine::new(Settings {
             journal,
             check: call.check,
@@ -315,9 +338,9 @@ impl Shared {
 
     /// Starts a job; what it will do cannot be undone, since nobody waits for it.
     fn detach(&self, call: &Call, received: Vec<(String, Received)>) -> Result<Outcome, Failure> {
-        if let Some((id, step)) = &call.transaction {
+        if let Some(recording) = &call.transaction {
             let words = format!("`{}` in the background", call.module);
-            Machine::new(Settings { journal: Some(self.recorder(id, *step)?), ..Settings::default() }).cannot_undo(words)?;
+            Machine::new(Settings { journal: Some(self.recorder(recording)?), ..Settings::default() }).cannot_undo(words)?;
         }
         job::start(call.clone(), received, self.host.program.as_deref())
     }

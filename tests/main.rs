@@ -9,11 +9,13 @@
 mod bad;
 mod bridge;
 mod check;
+mod crash_points;
 mod inventory;
 mod language;
 mod modules;
 mod output;
 mod pipeline;
+mod protocol;
 mod reference;
 mod report;
 mod secrets;

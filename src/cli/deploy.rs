@@ -15,6 +15,7 @@ use super::{Outcome, Stopped, config, output};
 use crate::deploy::config::{Config, FILE};
 use crate::deploy::history::{self, HostState, Survey};
 use crate::deploy::metrics;
+use crate::deploy::recover::Coordinator;
 use crate::deploy::report::{Origin, Report};
 use crate::deploy::{Pipeline, Wanted};
 use crate::event::Exit;
@@ -108,9 +109,18 @@ pub(super) struct StatusOptions {
 
 /// Finishes what a dead controller left open
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  rappel recover production
+  rappel recover production --coordinator-lost    the host that keeps the decision will never come back")]
 pub(super) struct RecoverOptions {
     #[command(flatten)]
     common: EnvironmentOptions,
+    /// Undo what no host is known to have committed, although the host that keeps the decision is gone for good
+    #[arg(long)]
+    coordinator_lost: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// Shows the audit trail
@@ -374,7 +384,14 @@ pub(super) fn status(options: &StatusOptions) -> Outcome {
 
 /// `rappel recover`.
 pub(super) fn recover(options: &RecoverOptions) -> Outcome {
-    Ready::new(&options.common)?.go(|pipeline| async move { pipeline.recover().await })
+    let ready = Ready::new(&options.common)?;
+    let coordinator = if options.coordinator_lost { Coordinator::Lost } else { Coordinator::Awaited };
+    if coordinator == Coordinator::Lost {
+        say("this assumes that the host which keeps the decision had not decided to commit, or that no host has heard of it:");
+        say("transactions that no host is known to have committed are undone on all hosts that answer");
+        confirm("assume that?", options.yes)?;
+    }
+    ready.go(|pipeline| async move { pipeline.recover(coordinator).await })
 }
 
 /// `rappel history`.

@@ -128,9 +128,14 @@ impl Fleet for Hosts {
         })
     }
 
-    fn transaction<'a>(&'a self, host: &'a str, step: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
+    fn transaction<'a>(
+        &'a self,
+        host: &'a str,
+        user: &'a str,
+        step: TransactionStep,
+    ) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
         Box::pin(async move {
-            let answered = self.reach.transaction(host, step).await;
+            let answered = self.reach.transaction(host, user, step).await;
             answered.map_err(|error| CallError::Unreachable(error.to_string()))?.map_err(CallError::Failed)
         })
     }

@@ -54,5 +54,8 @@ pub trait Fleet: Send + Sync {
     fn call<'a>(&'a self, host: &'a str, module: &'a str, params: Map) -> BoxFuture<'a, Result<Outcome, CallError>>;
 
     /// Takes one step of a fleet transaction on one host.
-    fn transaction<'a>(&'a self, host: &'a str, step: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>>;
+    ///
+    /// `user` is whose journal it is; empty for the user that single calls run as.
+    fn transaction<'a>(&'a self, host: &'a str, user: &'a str, step: TransactionStep)
+    -> BoxFuture<'a, Result<TransactionReply, CallError>>;
 }

@@ -125,9 +125,9 @@ impl Pipeline {
     }
 
     /// Ends what a dead controller left open, and sees that the hosts run what they say. A deployment that lives is left alone.
-    pub async fn recover(&self) -> Report {
+    pub async fn recover(&self, coordinator: recover::Coordinator) -> Report {
         let mut run = Run::new(self, "recover", String::new());
-        let exit = match run.finish_others().await {
+        let exit = match run.finish_others(coordinator).await {
             Ok(()) => Exit::Success,
             Err(exit) => exit,
         };

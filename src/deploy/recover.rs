@@ -1,13 +1,15 @@
 //! Recover: finishes what a dead controller left open. Presumed abort: without a decision on the coordinator host, it is undone.
 //!
-//! Safe at any time, twice, and from two controllers: every step that is taken again changes nothing.
+//! Safe at any time, twice, and from two controllers: [`Closing`] has the rules, and every step that is taken again changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 
 use super::fleet::{CallError, Fleet};
-use crate::wire::{TransactionRecord, TransactionReply, TransactionStep};
+use crate::wire::protocol::{Answer, Ask, Closing, End, Known, Phase};
+use crate::wire::{Failure, TransactionRecord, TransactionReply, TransactionStep, Value};
 
 /// What a recovery came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,74 +18,218 @@ pub struct Recovery {
     pub settled: Vec<String>,
     /// Hosts that could not be asked, or did not do it; with the reason.
     pub unknown: Vec<String>,
+    /// What could not be undone, or contradicts itself: somebody has to look.
+    pub failed: Vec<String>,
+    /// What hosts have done by themselves, and what else there is to know.
+    pub notes: Vec<String>,
+}
+
+impl Recovery {
+    /// Whether every host is whole now.
+    pub fn is_whole(&self) -> bool {
+        self.unknown.is_empty() && self.failed.is_empty()
+    }
+}
+
+/// How to go about a transaction whose coordinator host gives no answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coordinator {
+    /// Wait until it does.
+    #[default]
+    Awaited,
+    /// It is gone for good: what no host is known to have committed is undone.
+    Lost,
+}
+
+/// One journal that has a part in a transaction, or a host that may have one.
+struct Part {
+    host: String,
+    /// Whose journal it is; empty for the agent's own user.
+    user: String,
+    known: Known,
+    keeps_decision: bool,
+}
+
+/// What the journals of all hosts say.
+#[derive(Default)]
+struct Journals {
+    hosts: BTreeMap<String, Result<Vec<TransactionRecord>, String>>,
+}
+
+impl Journals {
+    async fn read(&mut self, fleet: &dyn Fleet, hosts: &[String]) {
+        let new: BTreeSet<&String> = hosts.iter().filter(|host| !self.hosts.contains_key(*host)).collect();
+        let listed = join_all(new.iter().map(|host| list(fleet, host))).await;
+        let listed: Vec<_> = new.into_iter().cloned().zip(listed).collect();
+        self.hosts.extend(listed);
+    }
+
+    fn records(&self) -> impl Iterator<Item = (&String, &TransactionRecord)> {
+        self.hosts.iter().flat_map(|(host, records)| records.iter().flatten().map(move |record| (host, record)))
+    }
+
+    /// Everybody who has, or may have, a part in the transaction of `record`.
+    fn parts(&self, record: &TransactionRecord) -> (Vec<Part>, usize) {
+        let mut parts: Vec<Part> = Vec::new();
+        for (host, found) in self.records().filter(|(_, found)| found.id == record.id) {
+            let (host, user, keeps_decision) = (host.clone(), found.user.clone(), found.keeps_decision);
+            parts.push(Part { host, user, known: Known::Phase(Some(found.phase)), keeps_decision });
+        }
+        let named: BTreeSet<&String> = record.participants.iter().chain([&record.coordinator]).collect();
+        for host in named.into_iter().filter(|host| !host.is_empty()) {
+            let silent = !matches!(self.hosts.get(host), Some(Ok(_)));
+            let known = if silent { Known::Unreachable } else { Known::Phase(None) };
+            if !parts.iter().any(|part| part.host == *host) {
+                parts.push(Part { host: host.clone(), user: String::new(), known, keeps_decision: false });
+            }
+        }
+        let keeper = parts.iter().position(|part| part.keeps_decision);
+        let keeper = keeper.or_else(|| parts.iter().position(|part| part.host == record.coordinator && part.known == Known::Unreachable));
+        let coordinator = keeper.unwrap_or_else(|| {
+            // Its journal answers, and does not know the transaction.
+            let (host, user) = (record.coordinator.clone(), String::new());
+            parts.push(Part { host, user, known: Known::Phase(None), keeps_decision: false });
+            parts.len() - 1
+        });
+        (parts, coordinator)
+    }
 }
 
 /// Asks all hosts for open transactions, and ends each as its coordinator host says.
-pub async fn recover(fleet: &dyn Fleet, hosts: &[String]) -> Recovery {
+pub async fn recover(fleet: &dyn Fleet, hosts: &[String], coordinator: Coordinator) -> Recovery {
     let mut recovery = Recovery::default();
-    let listed = join_all(hosts.iter().map(|host| list(fleet, host))).await;
+    let mut journals = Journals::default();
+    journals.read(fleet, hosts).await;
     let mut open: BTreeMap<String, TransactionRecord> = BTreeMap::new();
-    let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
-    for (host, listed) in hosts.iter().zip(listed) {
-        match listed {
-            Ok(records) => {
-                for record in records {
-                    known.insert((record.id.clone(), host.clone()), record.state.clone());
-                    if matches!(record.state.as_str(), "open" | "prepared" | "decided") {
-                        open.entry(record.id.clone()).or_insert(record);
-                    }
-                }
-            }
-            Err(why) => recovery.unknown.push(format!("{host} ({why})")),
+    for (_, record) in journals.records().filter(|(_, record)| record.phase.is_open()) {
+        open.entry(record.id.clone()).or_insert_with(|| record.clone());
+    }
+    // Not every participant need be among the hosts that were asked first.
+    let more: Vec<String> = open.values().flat_map(|record| record.participants.iter().chain([&record.coordinator]).cloned()).collect();
+    journals.read(fleet, &more).await;
+    for (host, listed) in &journals.hosts {
+        if let Err(why) = listed {
+            recovery.unknown.push(format!("{host} ({why})"));
         }
     }
+    notes(&journals, &mut recovery);
     for record in open.into_values() {
-        settle(fleet, &record, &known, &mut recovery).await;
+        settle(fleet, &record, &journals, coordinator, &mut recovery).await;
     }
     recovery
 }
 
-async fn settle(fleet: &dyn Fleet, record: &TransactionRecord, known: &BTreeMap<(String, String), String>, recovery: &mut Recovery) {
-    let TransactionRecord { id, coordinator, participants, purpose, .. } = record;
-    // Not every participant need be among the hosts that were asked first.
-    let decision = match known.get(&(id.clone(), coordinator.clone())) {
-        Some(state) => Some(state.clone()),
-        None => match list(fleet, coordinator).await {
-            Ok(records) => records.into_iter().find(|other| other.id == *id).map(|other| other.state),
-            Err(why) => {
-                recovery.unknown.push(format!("{coordinator}, which keeps the decision on {id} ({why})"));
-                return;
-            }
-        },
-    };
-    let commit = matches!(decision.as_deref(), Some("decided" | "committed"));
-    let id = id.clone();
-    let step = || if commit { TransactionStep::Commit { id: id.clone() } } else { TransactionStep::Abort { id: id.clone() } };
-    // The coordinator host last: until all others know, its record must stay.
-    let others: BTreeSet<&String> = participants.iter().filter(|host| *host != coordinator).collect();
-    let answers = join_all(others.iter().map(|host| async { (host.as_str(), fleet.transaction(host, step()).await) })).await;
-    let mut failed = judge(answers);
-    if failed.is_empty() {
-        failed = judge(vec![(coordinator.as_str(), fleet.transaction(coordinator, step()).await)]);
+/// What hosts did by themselves in their newest transaction.
+fn notes(journals: &Journals, recovery: &mut Recovery) {
+    let mut healed: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (host, records) in &journals.hosts {
+        let newest = records.iter().flatten().max_by_key(|record| record.begun);
+        if let Some(record) = newest.filter(|record| record.state == "healed") {
+            healed.entry((&record.id, &record.purpose)).or_default().push(host);
+            let failures = record.undo.iter().flat_map(|undo| &undo.failures);
+            recovery.failed.extend(failures.map(|failure| format!("{host} ({failure})")));
+        }
     }
-    let what = if commit { "committed" } else { "rolled back" };
-    if failed.is_empty() {
-        recovery.settled.push(format!("{id} ({purpose}) {what} on {} hosts", participants.len()));
-    }
-    recovery.unknown.extend(failed);
+    let say = |((id, purpose), hosts): (_, Vec<&str>)| format!("{id} ({purpose}): {} undid it without being asked", hosts.join(", "));
+    recovery.notes.extend(healed.into_iter().map(|(what, hosts): ((&str, &str), _)| say((what, hosts))));
 }
 
-fn judge(answers: Vec<(&str, Result<TransactionReply, CallError>)>) -> Vec<String> {
-    let wrong = |(host, answer): (&str, Result<TransactionReply, CallError>)| match answer {
-        Ok(TransactionReply::Undone(report)) if !report.failures.is_empty() => Some(format!("{host} ({})", report.failures.join("; "))),
-        Ok(_) => None,
-        Err(error) => Some(format!("{host} ({error})")),
+async fn settle(fleet: &dyn Fleet, record: &TransactionRecord, journals: &Journals, how: Coordinator, recovery: &mut Recovery) {
+    let TransactionRecord { id, purpose, .. } = record;
+    let (parts, coordinator) = journals.parts(record);
+    let known: Vec<Known> = parts.iter().map(|part| part.known).collect();
+    let mut closing = match how {
+        Coordinator::Awaited => Closing::settle(&known, coordinator),
+        Coordinator::Lost => Closing::without_coordinator(&known, coordinator),
     };
-    answers.into_iter().filter_map(wrong).collect()
+    let voters: BTreeSet<&String> = journals.records().filter(|(_, other)| other.id == *id).flat_map(|(_, other)| &other.voters).collect();
+    loop {
+        let questions: Vec<_> = closing.questions().into_iter().filter_map(|(who, ask)| Some((who, ask, parts.get(who)?))).collect();
+        if questions.is_empty() {
+            break;
+        }
+        let answers = join_all(questions.iter().map(|(_, ask, part)| put(fleet, id, *ask, part))).await;
+        for ((who, _, part), (answer, problem)) in questions.into_iter().zip(answers) {
+            match problem {
+                Some(Problem::Failed(why)) => recovery.failed.push(format!("{} ({why})", part.host)),
+                Some(Problem::Silent(why)) => recovery.unknown.push(format!("{} ({why})", part.host)),
+                None => {}
+            }
+            closing.hear(who, answer);
+        }
+    }
+    let hosts: BTreeSet<&str> = parts.iter().map(|part| part.host.as_str()).collect();
+    let done = (0..parts.len()).all(|who| closing.settled(who));
+    match closing.end() {
+        Some(End::Committed) if done => recovery.settled.push(format!("{id} ({purpose}) committed on {} hosts", hosts.len())),
+        Some(End::RolledBack) if done => recovery.settled.push(format!("{id} ({purpose}) rolled back on {} hosts", hosts.len())),
+        Some(End::InDoubt) => {
+            let host = parts.get(coordinator).map_or("", |part| part.host.as_str());
+            let advice = "once it answers, or with `--coordinator-lost` if it never will";
+            recovery.unknown.push(format!("{host}, which keeps the decision on {id}: recover again {advice}"));
+        }
+        Some(End::Contradiction) => {
+            let states: Vec<_> = parts.iter().map(|part| format!("{} {}", part.host, describe(part.known))).collect();
+            let said = states.join(", ");
+            recovery.failed.push(format!("{id} ({purpose}): the journals contradict each other, so nothing was touched: {said}"));
+        }
+        _ => {}
+    }
+    for (who, part) in parts.iter().enumerate().filter(|(who, part)| closing.forgot(*who) && voters.contains(&part.host)) {
+        let _ = who;
+        recovery
+            .failed
+            .push(format!("{} voted for {id} and does not know it any more: was it set back to a backup? It is not new", part.host));
+    }
+}
+
+fn describe(known: Known) -> String {
+    match known {
+        Known::Unreachable => "cannot be asked".to_owned(),
+        Known::Phase(None) => "does not know it".to_owned(),
+        Known::Phase(Some(phase)) => format!("{phase:?}").to_lowercase(),
+    }
+}
+
+enum Problem {
+    Silent(String),
+    Failed(String),
+}
+
+async fn put(fleet: &dyn Fleet, id: &str, ask: Ask, part: &Part) -> (Answer, Option<Problem>) {
+    if part.known == Known::Unreachable {
+        return (Answer::Lost, None); // it is in the list of those already
+    }
+    let id = id.to_owned();
+    let step = match ask {
+        Ask::Commit => TransactionStep::Commit { id },
+        Ask::Abort | Ask::Withdraw => TransactionStep::Abort { id, unvoted: ask == Ask::Withdraw },
+        Ask::Prepare | Ask::Decide => return (Answer::Lost, Some(Problem::Failed("a recovery takes no votes".to_owned()))),
+    };
+    match fleet.transaction(&part.host, &part.user, step).await {
+        Ok(TransactionReply::Undone(report)) if !report.failures.is_empty() => {
+            (Answer::Done, Some(Problem::Failed(report.failures.join("; "))))
+        }
+        Ok(_) => (Answer::Done, None),
+        Err(CallError::Failed(failure)) => match refusal(&failure) {
+            Some(answer) => (answer, None),
+            None => (Answer::Lost, Some(Problem::Silent(failure.msg))),
+        },
+        Err(error) => (Answer::Lost, Some(Problem::Silent(error.to_string()))),
+    }
+}
+
+/// The phase for which a participant refused; `None` when it could not do it for another reason.
+fn refusal(failure: &Failure) -> Option<Answer> {
+    let phase = failure.data.get("phase").map(Value::to_text)?;
+    if phase == "unknown" {
+        return Some(Answer::Refused(None));
+    }
+    serde_json::from_value::<Phase>(phase.into()).ok().map(|phase| Answer::Refused(Some(phase)))
 }
 
 async fn list(fleet: &dyn Fleet, host: &str) -> Result<Vec<TransactionRecord>, String> {
-    match fleet.transaction(host, TransactionStep::List).await {
+    match fleet.transaction(host, "", TransactionStep::List).await {
         Ok(TransactionReply::Listed(records)) => Ok(records),
         Ok(_) => Err("it gave no list".to_owned()),
         Err(error) => Err(error.to_string()),

@@ -11,13 +11,14 @@ use super::config::LockSettings;
 use super::fleet::Order;
 use super::history::{HostState, Survey};
 use super::lock::Waiting;
+use super::recover::Coordinator;
 use super::{Run, Wanted, as_json, preflight, runner};
 
 impl Run<'_> {
     /// Everything before the deployment. `false`: there is nothing to do.
     pub(super) async fn prepare(&mut self, wanted: &Wanted) -> Result<bool, Exit> {
         self.lock(self.pipeline.environment.lock.clone()).await?;
-        self.recover().await?;
+        self.recover(Coordinator::Awaited).await?;
         self.choose_runner().await?;
         self.check_first(&wanted.images()).await?;
         self.plan(wanted).await
@@ -26,7 +27,7 @@ impl Run<'_> {
     /// Everything before a rollback.
     pub(super) async fn prepare_rollback(&mut self) -> Result<(), Exit> {
         self.lock(self.pipeline.environment.lock.clone()).await?;
-        self.recover().await?;
+        self.recover(Coordinator::Awaited).await?;
         self.choose_runner().await?;
         self.check_first(&[]).await?;
         let hosts = self.hosts()?;
@@ -92,16 +93,23 @@ impl Run<'_> {
         }
     }
 
-    async fn recover(&mut self) -> Result<(), Exit> {
+    async fn recover(&mut self, coordinator: Coordinator) -> Result<(), Exit> {
         let began = self.begin("recover").await;
         let hosts = self.hosts()?;
-        let recovery = super::recover::recover(self.pipeline.fleet.as_ref(), &hosts).await;
-        if !recovery.unknown.is_empty() {
-            let detail =
-                format!("cannot ask {}; once they answer: `rappel recover {}`", recovery.unknown.join(", "), self.report.environment);
-            self.end("recover", began, StageStatus::Failed, detail).await;
+        let mut recovery = super::recover::recover(self.pipeline.fleet.as_ref(), &hosts, coordinator).await;
+        for note in std::mem::take(&mut recovery.notes) {
+            self.note(note).await;
+        }
+        if !recovery.is_whole() {
+            let mut detail = recovery.settled;
+            detail.extend(recovery.failed.iter().map(|failed| format!("FAILED: {failed}")));
+            if !recovery.unknown.is_empty() {
+                let again = &self.report.environment;
+                detail.push(format!("cannot ask {}; once they answer: `rappel recover {again}`", recovery.unknown.join(", ")));
+            }
+            self.end("recover", began, StageStatus::Failed, detail.join("; ")).await;
             self.unsettled = true;
-            return Err(Exit::Unreachable);
+            return Err(if recovery.failed.is_empty() { Exit::Unreachable } else { Exit::RollbackFailed });
         }
         let detail = if recovery.settled.is_empty() { "no transaction was left open".to_owned() } else { recovery.settled.join("; ") };
         self.end("recover", began, StageStatus::Passed, detail).await;
@@ -112,7 +120,7 @@ impl Run<'_> {
     }
 
     /// `rappel recover`.
-    pub(super) async fn finish_others(&mut self) -> Result<(), Exit> {
+    pub(super) async fn finish_others(&mut self, coordinator: Coordinator) -> Result<(), Exit> {
         let place = self.pipeline.place().map_err(|_| Exit::Error)?;
         let queue = place.queue().await.unwrap_or_default();
         if queue.first().is_some_and(|holder| holder.by_hand) {
@@ -124,7 +132,7 @@ impl Run<'_> {
             let LockSettings { lease, heartbeat, .. } = self.pipeline.environment.lock;
             self.lock(LockSettings { lease, heartbeat, timeout: lease + 2 * heartbeat }).await?;
         }
-        self.recover().await?;
+        self.recover(coordinator).await?;
         let wrong = self.report.stages.iter().any(|row| row.stage == "restore" && row.status == StageStatus::Failed);
         if wrong { Err(Exit::Failed) } else { Ok(()) }
     }

@@ -25,11 +25,11 @@ pub enum Exit {
     Failed,
     /// A fleet transaction failed and every host is back as it was.
     RolledBack,
-    /// Hosts could not be reached, or a playbook cannot be read.
+    /// Hosts could not be reached, so that how they are is not known; or a playbook cannot be read.
     Unreachable,
     /// The command line makes no sense.
     Usage,
-    /// A fleet transaction failed and hosts are left neither new nor old, or could not be asked.
+    /// A fleet transaction failed and hosts are left neither new nor old.
     RollbackFailed,
     /// A play was broken off.
     Broken,
@@ -169,8 +169,10 @@ impl Recap {
     pub fn exit(&self) -> Exit {
         let verdict = |wanted| self.verdicts.values().any(|verdict| *verdict == wanted);
         let any = |count: fn(&HostRecap) -> u32| self.hosts.values().any(|host| count(host) > 0);
-        if verdict(Verdict::RollbackFailed) || (self.aborted && verdict(Verdict::Unknown)) {
+        if verdict(Verdict::RollbackFailed) {
             Exit::RollbackFailed
+        } else if verdict(Verdict::Unknown) {
+            Exit::Unreachable
         } else if self.aborted {
             Exit::RolledBack
         } else if any(|host| host.unreachable) {
@@ -268,7 +270,8 @@ mod tests {
             (vec![finished(Status::Unreachable, false, false, false), failed()], 4),
             (vec![verdict("h", Verdict::Committed), over(None)], 0),
             (vec![failed(), verdict("h", Verdict::RolledBack), over(Some("`h` failed"))], 3),
-            (vec![failed(), verdict("h", Verdict::RolledBack), verdict("i", Verdict::Unknown), over(Some("x"))], 6),
+            (vec![failed(), verdict("h", Verdict::RolledBack), verdict("i", Verdict::Unknown), over(Some("x"))], 4),
+            (vec![verdict("h", Verdict::Committed), verdict("i", Verdict::Unknown), over(None)], 4),
             (vec![failed(), verdict("h", Verdict::RollbackFailed), over(Some("x"))], 6),
         ];
         for (events, code) in table {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::image::{After, Entry, Image, Look, folder_time, save, second_name};
 use super::journal::{Line, State, Transaction, crash_point};
 use super::{Machine, Undo, failed};
-use crate::wire::{Digest, Failure};
+use crate::wire::{Call, Digest, Failure};
 
 /// What an effect is about to do to one path.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Machine {
     /// Writes the undo of the program that is run next to the journal, synced, when a transaction is open.
     pub(super) fn intend_program(&mut self, undo: Undo) -> Result<(), Failure> {
         match &mut self.settings.journal {
-            Some(journal) if undo != Undo::Nothing => journal.append_program(undo),
+            Some(journal) if !matches!(undo, Undo::Nothing) => journal.append_program(undo),
             _ => Ok(()),
         }
     }
@@ -86,21 +86,28 @@ pub struct Recorder {
     step: u32,
     /// How many images there are; each gets a name of its own.
     images: usize,
+    /// The task brought its own undo for what programs do.
+    declared: bool,
 }
 
 impl Recorder {
-    /// Takes the records of step `step`.
+    /// Takes the records of step `step`, which `inverse` undoes if the task says so.
     ///
     /// # Errors
     /// When the transaction is over, or was never begun.
-    pub fn new(transaction: Transaction, step: u32) -> Result<Self, Failure> {
+    pub fn new(transaction: Transaction, step: u32, inverse: Option<Call>) -> Result<Self, Failure> {
         let (begin, _) = transaction.begin()?;
         if transaction.state() != State::Open {
             let (id, state) = (&begin.id, transaction.state().word());
             return Err(Failure::new(format!("transaction `{id}` is {state} on this host: nothing more can be done in it")));
         }
         let images = transaction.lines.iter().map(|line| if let Line::Before { entries, .. } = line { entries.len() } else { 0 }).sum();
-        Ok(Self { transaction, step, images })
+        let mut recorder = Self { transaction, step, images, declared: false };
+        if let Some(inverse) = inverse {
+            recorder.append_program(Undo::Task(format!("`{}` of `rappel_undo`", inverse.module), Box::new(inverse)))?;
+            recorder.declared = true;
+        }
+        Ok(recorder)
     }
 
     fn intend(&mut self, intent: &Intent<'_>) -> Result<(), Failure> {
@@ -171,6 +178,9 @@ impl Recorder {
     }
 
     fn append_program(&mut self, undo: Undo) -> Result<(), Failure> {
+        if self.declared {
+            return Ok(());
+        }
         self.transaction.append(&Line::Program { step: self.step, undo })
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,12 +16,15 @@ use sha2::{Digest as _, Sha256};
 use super::image::{Entry, Time, path_text};
 use super::look::hex;
 use super::{Undo, failed, look};
+use crate::wire::protocol::Phase;
 use crate::wire::{Begin, Failure, TransactionRecord, UndoReport};
 
 /// The version of the log's lines; a reader refuses another.
 const VERSION: u32 = 1;
 /// How many digits of a line's checksum are kept.
 const SUM: usize = 16;
+/// How much of another user's log is read, in bytes.
+const PEEK: u64 = 64 << 20;
 
 /// All transactions of one user on one host.
 #[derive(Clone, Debug)]
@@ -34,7 +37,13 @@ pub struct Journal {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
     /// The first line.
-    Begin { begin: Begin, begun: u64 },
+    Begin {
+        begin: Begin,
+        begun: u64,
+        /// Which start of the host that was in.
+        #[serde(default)]
+        boot: String,
+    },
     /// A file is about to get a second name beside itself, since the journal is on another disk.
     Beside {
         #[serde(with = "path_text")]
@@ -47,8 +56,8 @@ pub(super) enum Line {
     Program { step: u32, undo: Undo },
     /// The host has voted; it no longer undoes by itself.
     Prepared,
-    /// The coordinator has decided to commit.
-    Decided,
+    /// The coordinator has decided to commit, and these have voted for it.
+    Decided { voters: Vec<String> },
     /// Over, with success.
     Committed,
     /// An undo has started, and why.
@@ -67,6 +76,8 @@ pub enum Cause {
     Aborted,
     /// The controller was not heard of for too long.
     Healed,
+    /// The host has started again meanwhile.
+    Restarted,
     /// A committed transaction is taken back by the user.
     RolledBack,
 }
@@ -109,8 +120,21 @@ impl State {
             Self::Committed => "committed",
             Self::Undoing(_) => "undoing",
             Self::Ended(Cause::Aborted) => "aborted",
-            Self::Ended(Cause::Healed) => "healed",
+            Self::Ended(Cause::Healed | Cause::Restarted) => "healed",
             Self::Ended(Cause::RolledBack) => "rolled back",
+        }
+    }
+}
+
+impl From<State> for Phase {
+    fn from(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Prepared => Self::Prepared,
+            State::Decided => Self::Decided,
+            State::Committed => Self::Committed,
+            State::Undoing(_) => Self::Undoing,
+            State::Ended(_) => Self::Undone,
         }
     }
 }
@@ -130,6 +154,11 @@ impl Journal {
             state.unwrap_or_else(|| PathBuf::from("/var/tmp")).join("rappel")
         };
         Self { folder }
+    }
+
+    /// Whether this is root's, which stands for the whole host.
+    pub fn is_the_systems(&self) -> bool {
+        self.folder == Path::new("/var/lib/rappel") && rustix::process::geteuid().is_root()
     }
 
     /// The journal in a directory of one's own choice.
@@ -174,12 +203,17 @@ impl Journal {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut transaction = Transaction::locked(&folder)?;
         beat(&folder).map_err(|error| failed("write", &folder, &error))?;
-        transaction.append(&Line::Begin { begin: begin.clone(), begun: now })?;
+        transaction.append(&Line::Begin { begin: begin.clone(), begun: now, boot: boot() })?;
         for directory in [folder.as_path(), &self.transactions(), &self.folder] {
             sync_folder(directory).map_err(|error| failed("sync", directory, &error))?;
         }
         Ok(transaction)
     }
+}
+
+/// Which start of the host this is; empty where nobody says.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Notes that the controller was heard.
@@ -212,17 +246,36 @@ impl Transaction {
     /// The system's, or a log that is damaged in the middle.
     pub fn locked(folder: &Path) -> Result<Self, Failure> {
         let open = |name: &str| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name));
+        let owner = fs::metadata(folder).map_err(|error| failed("look at the journal", folder, &error))?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            let msg =
+                format!("the journal {} belongs to user {owner}, so it is not acted on: remove it if it is not yours", folder.display());
+            return Err(Failure::new(msg));
+        }
         let lock = open("lock").and_then(|lock| lock.lock().map(|()| lock)).map_err(|error| failed("lock", folder, &error))?;
         let mut file = open("log").map_err(|error| failed("open the journal", folder, &error))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| failed("read the journal", folder, &error))?;
-        let (lines, length) =
-            parse(&text).map_err(|reason| Failure::new(format!("the journal {} is damaged: {reason}", folder.display())))?;
+        let (lines, length) = parse(&text).map_err(|reason| {
+            let folder = folder.display();
+            Failure::new(format!("the journal {folder} cannot be used: {reason}; once the host is in order by hand, remove it"))
+        })?;
         // What a crash tore must not stand in front of the next line.
         file.set_len(length as u64)
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .map_err(|error| failed("repair the journal", folder, &error))?;
         Ok(Self { folder: folder.to_owned(), log: file, lines, _lock: lock })
+    }
+
+    /// What the log in `folder` says, without touching anything.
+    pub(super) fn peek(folder: &Path) -> Option<TransactionRecord> {
+        let open = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(folder.join("log"));
+        let file = open.ok().filter(|file| file.metadata().is_ok_and(|meta| meta.is_file()))?;
+        let mut text = Vec::new();
+        file.take(PEEK).read_to_end(&mut text).ok()?;
+        let (lines, _) = parse(&text).ok()?;
+        let lock = File::open("/dev/null").ok()?;
+        Self { folder: folder.to_owned(), log: lock.try_clone().ok()?, lines, _lock: lock }.record().ok()
     }
 
     /// Writes a line, and returns when it is on disk.
@@ -244,7 +297,7 @@ impl Transaction {
     /// A log without a first line: the crash came before anything was changed.
     pub fn begin(&self) -> Result<(&Begin, u64), Failure> {
         match self.lines.first() {
-            Some(Line::Begin { begin, begun }) => Ok((begin, *begun)),
+            Some(Line::Begin { begin, begun, .. }) => Ok((begin, *begun)),
             _ => Err(Failure::new(format!("the journal {} never began", self.folder.display()))),
         }
     }
@@ -253,12 +306,17 @@ impl Transaction {
     pub fn state(&self) -> State {
         self.lines.iter().fold(State::Open, |state, line| match line {
             Line::Prepared => State::Prepared,
-            Line::Decided => State::Decided,
+            Line::Decided { .. } => State::Decided,
             Line::Committed => State::Committed,
             Line::Undoing { cause } => State::Undoing(*cause),
             Line::Ended { cause } => State::Ended(*cause),
             Line::Begin { .. } | Line::Beside { .. } | Line::Before { .. } | Line::Program { .. } | Line::Undone { .. } => state,
         })
+    }
+
+    /// Whether the host has started again since it began.
+    pub(super) fn outlived_a_start(&self) -> bool {
+        matches!(self.lines.first(), Some(Line::Begin { boot: begun_in, .. }) if !begun_in.is_empty() && *begun_in != boot())
     }
 
     /// What undoing has come to so far.
@@ -268,6 +326,7 @@ impl Transaction {
             let Line::Undone { result, .. } = line else { continue };
             match result.clone() {
                 Undone::Exact => report.undone += 1,
+                Undone::BestEffort(words) if report.best_effort.contains(&words) => {}
                 Undone::BestEffort(words) => report.best_effort.push(words),
                 Undone::Impossible(words) => report.impossible.push(words),
                 Undone::Conflict(words) => report.conflicts.push(words),
@@ -287,12 +346,20 @@ impl Transaction {
         Ok(TransactionRecord {
             id: begin.id.clone(),
             state: state.word().to_owned(),
+            phase: state.into(),
             participants: begin.participants.clone(),
             coordinator: begin.coordinator.clone(),
             host: begin.host.clone(),
             purpose: begin.purpose.clone(),
             begun: since,
             undo: matches!(state, State::Undoing(_) | State::Ended(_)).then(|| self.report()),
+            user: String::new(),
+            keeps_decision: begin.keeps_decision,
+            voters: self
+                .lines
+                .iter()
+                .find_map(|line| if let Line::Decided { voters } = line { Some(voters.clone()) } else { None })
+                .unwrap_or_default(),
         })
     }
 }
@@ -356,6 +423,14 @@ pub(super) fn crash_point() {
         if at.is_some_and(|at| PASSED.fetch_add(1, Ordering::SeqCst) + 1 == at) {
             std::process::abort();
         }
+        // Counted over all processes of a host: how many points are left stands in the file, which goes with the last.
+        let Some(file) = std::env::var_os("RAPPEL_CRASH_FILE").map(PathBuf::from) else { return };
+        let Some(left) = fs::read_to_string(&file).ok().and_then(|left| left.trim().parse::<u32>().ok()) else { return };
+        if left <= 1 {
+            let _ = fs::remove_file(&file);
+            std::process::abort();
+        }
+        let _ = fs::write(&file, (left - 1).to_string());
     }
 }
 

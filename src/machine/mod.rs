@@ -43,6 +43,7 @@ pub use look::{Algorithm, FileKind, Stat};
 pub use mode::Mode;
 pub use process::{MAX_OUTPUT, Sink, Stop};
 pub use program::Undo;
+pub use undo::{Inverse, undo_tasks_by};
 pub use write::{MAX_DIFF, WriteOptions, Written};
 
 /// How a call wants its machine.

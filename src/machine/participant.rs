@@ -1,12 +1,14 @@
 //! One host's part in fleet transactions: begin, vote, decide, commit, undo. Every step may be repeated.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failed;
 use super::journal::{Cause, Journal, Line, State, Transaction};
 use super::undo::silence;
-use crate::wire::{Begin, Failure, TransactionReply, TransactionStep};
+use crate::wire::protocol::{Act, Ask, Phase, Ruling};
+use crate::wire::{Begin, Failure, TransactionRecord, TransactionReply, TransactionStep, UndoReport};
 
 /// How many finished transactions are remembered, without what would be needed to undo them.
 const REMEMBERED: usize = 20;
@@ -19,10 +21,11 @@ impl Journal {
     pub fn step(&self, step: &TransactionStep) -> Result<TransactionReply, Failure> {
         match step {
             TransactionStep::Begin(begin) => self.begin(begin),
-            TransactionStep::Prepare { id } => self.advance(id, State::Prepared),
-            TransactionStep::Decide { id } => self.advance(id, State::Decided),
-            TransactionStep::Commit { id } => self.advance(id, State::Committed),
-            TransactionStep::Abort { id } => self.abort(id),
+            TransactionStep::Prepare { id } => self.answer(id, Ask::Prepare, &[]),
+            TransactionStep::Decide { id, voters } => self.answer(id, Ask::Decide, voters),
+            TransactionStep::Commit { id } => self.answer(id, Ask::Commit, &[]),
+            TransactionStep::Abort { id, unvoted: true } => self.answer(id, Ask::Withdraw, &[]),
+            TransactionStep::Abort { id, unvoted: false } => self.answer(id, Ask::Abort, &[]),
             TransactionStep::Rollback { id } => self.roll_back(id),
             TransactionStep::List => self.all(),
         }
@@ -37,8 +40,12 @@ impl Journal {
         if !folder.join("log").exists() {
             return Ok(None);
         }
-        let transaction = Transaction::locked(&folder)?;
-        Ok(transaction.begin().is_ok().then_some(transaction))
+        let mut transaction = Transaction::locked(&folder)?;
+        if transaction.begin().is_err() {
+            return Ok(None);
+        }
+        transaction.heal_after_restart()?;
+        Ok(Some(transaction))
     }
 
     fn begin(&self, begin: &Begin) -> Result<TransactionReply, Failure> {
@@ -53,7 +60,7 @@ impl Journal {
             let mut other = Transaction::locked(&folder)?;
             let Ok((found, _)) = other.begin() else { continue };
             let (id, purpose) = (found.id.clone(), found.purpose.clone());
-            heal(&mut other)?;
+            other.heal()?;
             match other.state() {
                 State::Committed | State::Ended(_) => finished.push((other.begin()?.1, other)),
                 state => {
@@ -68,37 +75,23 @@ impl Journal {
         self.create(begin).map(|_| TransactionReply::Done)
     }
 
-    fn advance(&self, id: &str, to: State) -> Result<TransactionReply, Failure> {
-        let Some(mut transaction) = self.open(id)? else {
-            return Err(Failure::new(format!("this host knows no transaction `{id}`")));
+    /// Answers as the protocol says.
+    fn answer(&self, id: &str, ask: Ask, voters: &[String]) -> Result<TransactionReply, Failure> {
+        let mut known = self.open(id)?;
+        let phase = known.as_ref().map(|transaction| Phase::from(transaction.state()));
+        let Ruling::Do(acts) = Phase::rule(phase, ask) else {
+            return Err(refusal(id, known.as_ref().map(Transaction::state), ask));
         };
-        let from = transaction.state();
-        let line = match (from, to) {
-            (from, to) if from == to => return Ok(TransactionReply::Done),
-            // A decision that was carried out is still a decision, and a vote.
-            (State::Decided | State::Committed, State::Prepared) | (State::Committed, State::Decided) => return Ok(TransactionReply::Done),
-            (State::Open, State::Prepared) => {
-                rustix::fs::sync();
-                Line::Prepared
+        if let Some(transaction) = &mut known {
+            for act in acts {
+                transaction.perform(*act, Cause::Aborted, voters)?;
             }
-            (State::Prepared, State::Decided) => Line::Decided,
-            (State::Prepared | State::Decided, State::Committed) => Line::Committed,
-            _ => return Err(Failure::new(format!("transaction `{id}` is {} on this host, so it cannot be {}", from.word(), to.word()))),
-        };
-        transaction.append(&line)?;
-        Ok(TransactionReply::Done)
-    }
-
-    fn abort(&self, id: &str) -> Result<TransactionReply, Failure> {
-        // What was never begun, or not so that it reached the disk, changed nothing: presumed abort.
-        let Some(mut transaction) = self.open(id)? else { return Ok(TransactionReply::Undone(crate::wire::UndoReport::default())) };
-        match transaction.state() {
-            State::Decided | State::Committed => {
-                let word = transaction.state().word();
-                Err(Failure::new(format!("transaction `{id}` is {word} on this host: it can no longer be aborted, only rolled back")))
-            }
-            _ => transaction.undo(Cause::Aborted).map(TransactionReply::Undone),
         }
+        Ok(match (ask, known) {
+            (Ask::Abort | Ask::Withdraw, None) => TransactionReply::Undone(UndoReport::default()),
+            (Ask::Abort | Ask::Withdraw, Some(transaction)) => TransactionReply::Undone(transaction.ended()?),
+            _ => TransactionReply::Done,
+        })
     }
 
     fn roll_back(&self, id: &str) -> Result<TransactionReply, Failure> {
@@ -114,29 +107,139 @@ impl Journal {
         }
     }
 
+    /// Undoes what is to be undone without anybody asking.
+    ///
+    /// # Errors
+    /// The last of what went wrong; everything was tried.
+    pub fn heal_all(&self) -> Result<(), Failure> {
+        let mut result = Ok(());
+        for folder in self.folders()? {
+            let healed = Transaction::locked(&folder).and_then(|mut transaction| match transaction.begin() {
+                Ok(_) => transaction.heal(),
+                Err(_) => Ok(()), // nothing was changed
+            });
+            result = healed.and(result);
+        }
+        result
+    }
+
+    /// Whether a transaction is open; one that cannot be read counts.
+    pub fn has_open(&self) -> bool {
+        let open = |folder: &PathBuf| match Transaction::locked(folder) {
+            Ok(transaction) => transaction.begin().is_ok() && Phase::from(transaction.state()).is_open(),
+            Err(_) => true,
+        };
+        self.folders().map_or(true, |folders| folders.iter().any(open))
+    }
+
     fn all(&self) -> Result<TransactionReply, Failure> {
         let mut records = Vec::new();
         for folder in self.folders()? {
             let mut transaction = Transaction::locked(&folder)?;
             if transaction.begin().is_ok() {
-                heal(&mut transaction)?;
+                transaction.heal()?;
                 records.push(transaction.record()?);
             }
         }
+        records.extend(self.of_others());
         records.sort_by(|left, right| (left.begun, &left.id).cmp(&(right.begun, &right.id)));
         Ok(TransactionReply::Listed(records))
     }
 }
 
-/// Undoes a transaction whose controller has been silent for too long, or whose undo was cut off.
-///
-/// # Errors
-/// When the journal cannot be written.
-fn heal(transaction: &mut Transaction) -> Result<(), Failure> {
-    match transaction.state() {
-        State::Open if expired(transaction) => transaction.undo(Cause::Healed).map(drop),
-        State::Undoing(cause) => transaction.undo(cause).map(drop),
-        _ => Ok(()),
+impl Journal {
+    /// What is open in the journals of other users, for root to tell. Only read: nothing that they wrote is acted on as root.
+    fn of_others(&self) -> Vec<TransactionRecord> {
+        if !self.is_the_systems() {
+            return Vec::new();
+        }
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let mut records = Vec::new();
+        for line in users.lines() {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [user, _, uid, _, _, home, ..] = fields.as_slice() else { continue };
+            if *uid == "0" || !home.starts_with('/') {
+                continue;
+            }
+            let folder = Path::new(home).join(".local/state/rappel/transactions");
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let record = Transaction::peek(&entry.path()).filter(|record| record.phase.is_open());
+                records.extend(record.map(|record| TransactionRecord { user: (*user).to_owned(), ..record }));
+            }
+        }
+        records
+    }
+}
+
+/// Why a step was refused, with the phase for the other side's protocol.
+fn refusal(id: &str, state: Option<State>, ask: Ask) -> Failure {
+    let Some(state) = state else { return Failure::new(format!("this host knows no transaction `{id}`")).with("phase", "unknown") };
+    let word = state.word();
+    let msg = match (ask, state) {
+        (Ask::Abort, _) => format!("transaction `{id}` is {word} on this host: it can no longer be aborted, only rolled back"),
+        (Ask::Withdraw, _) => format!("transaction `{id}` is {word} on this host: it has voted"),
+        (Ask::Prepare, State::Undoing(Cause::Restarted) | State::Ended(Cause::Restarted)) => {
+            format!("this host started again in the middle of transaction `{id}`, and has undone it")
+        }
+        (Ask::Prepare, State::Undoing(Cause::Healed) | State::Ended(Cause::Healed)) => {
+            format!("this host did not hear from the controller for too long, and has undone transaction `{id}`")
+        }
+        (ask, _) => {
+            let wanted = match ask {
+                Ask::Prepare => "prepared",
+                Ask::Decide => "decided",
+                _ => "committed",
+            };
+            format!("transaction `{id}` is {word} on this host, so it cannot be {wanted}")
+        }
+    };
+    Failure::new(msg)
+        .with("phase", serde_json::to_value(Phase::from(state)).ok().as_ref().and_then(|name| name.as_str()).unwrap_or_default())
+}
+
+impl Transaction {
+    fn perform(&mut self, act: Act, cause: Cause, voters: &[String]) -> Result<(), Failure> {
+        match act {
+            Act::SyncEffects => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            Act::Write(Phase::Prepared) => self.append(&Line::Prepared),
+            Act::Write(Phase::Decided) => self.append(&Line::Decided { voters: voters.to_vec() }),
+            Act::Write(Phase::Committed) => self.append(&Line::Committed),
+            Act::Write(Phase::Undoing) => self.append(&Line::Undoing { cause }),
+            Act::Undo => self.undo_entries(),
+            Act::Write(Phase::Undone) => self.close_undo(),
+            Act::Write(Phase::Open) => Ok(()), // `begin` writes that
+        }
+    }
+
+    /// Undoes by itself what the protocol lets it.
+    fn heal_because(&mut self, cause: Cause) -> Result<(), Failure> {
+        for act in Phase::from(self.state()).heal() {
+            self.perform(*act, cause, &[])?;
+        }
+        Ok(())
+    }
+
+    /// What the host does with it when it has started again.
+    pub(super) fn heal_after_restart(&mut self) -> Result<(), Failure> {
+        let phase = Phase::from(self.state());
+        if phase != phase.restarted() && self.outlived_a_start() { self.heal_because(Cause::Restarted) } else { Ok(()) }
+    }
+
+    /// Undoes what began before the host started again, what has waited for its controller for too long, and goes on with an
+    /// undo that was cut off.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn heal(&mut self) -> Result<(), Failure> {
+        self.heal_after_restart()?;
+        match self.state() {
+            State::Open if expired(self) => self.heal_because(Cause::Healed),
+            State::Undoing(cause) => self.heal_because(cause),
+            _ => Ok(()),
+        }
     }
 }
 

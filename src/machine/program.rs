@@ -3,16 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Completed, Machine, RunError, Settings};
-use crate::wire::Failure;
+use crate::wire::{Call, Failure};
 
 /// How the effect of a program is undone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
     /// There is nothing to undo: `systemctl daemon-reload`.
     Nothing,
     /// This command brings the old state back, as well as it can be: words for the report, and the program with its arguments.
     Command(String, Vec<String>),
+    /// The same, once everything else is undone: what a service is to be restarted for must be back first.
+    Afterwards(String, Vec<String>),
+    /// The task's own `rappel_undo`: words for the report, and what to call.
+    Task(String, Box<Call>),
     /// It cannot be undone: words for the report.
     Impossible(String),
 }

@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::image::{After, Entry, Image, Look, Time, folder_time};
 use super::journal::{Cause, Line, State, Transaction, Undone, crash_point};
 use super::look::absent;
 use super::{Undo, failed};
-use crate::wire::{Digest, Failure, UndoReport};
+use crate::wire::{Call, Digest, Failure, UndoReport};
 
 impl Transaction {
     /// Undoes everything that is in the log. Goes on where an undo was cut off; an undo that ended says what it said.
@@ -19,18 +20,25 @@ impl Transaction {
     /// # Errors
     /// Only when the journal itself cannot be written: what could not be undone is in the report.
     pub fn undo(&mut self, cause: Cause) -> Result<UndoReport, Failure> {
-        let cause = match self.state() {
+        match self.state() {
             State::Ended(_) => return self.ended(),
-            State::Undoing(started) => started,
-            _ => {
-                self.append(&Line::Undoing { cause })?;
-                cause
-            }
-        };
+            State::Undoing(_) => {}
+            _ => self.append(&Line::Undoing { cause })?,
+        }
+        self.undo_entries()?;
+        self.close_undo()?;
+        self.ended()
+    }
+
+    /// Undoes what is still to be undone, and brings that to disk.
+    pub(super) fn undo_entries(&mut self) -> Result<(), Failure> {
         for (line, entry) in self.waiting() {
             crash_point();
             let result = match self.lines.get(line) {
                 Some(Line::Before { entries, .. }) => entries.get(entry).map(Entry::undo),
+                Some(Line::Program { undo: Undo::Afterwards(words, argv), .. }) if self.was_run(argv) => {
+                    Some(Undone::BestEffort(words.clone()))
+                }
                 Some(Line::Program { undo, .. }) => Some(undo.undo()),
                 Some(Line::Beside { image, folder_time }) => {
                     // What was kept there is back, or was never needed.
@@ -46,12 +54,19 @@ impl Transaction {
             }
         }
         rustix::fs::sync();
-        self.append(&Line::Ended { cause })?;
-        self.ended()
+        Ok(())
+    }
+
+    /// Writes that the undo is over.
+    pub(super) fn close_undo(&mut self) -> Result<(), Failure> {
+        match self.state() {
+            State::Undoing(cause) => self.append(&Line::Ended { cause }),
+            _ => Ok(()),
+        }
     }
 
     /// What an undo that has ended came to. What it no longer needs goes, here too when a crash came in between.
-    fn ended(&self) -> Result<UndoReport, Failure> {
+    pub(super) fn ended(&self) -> Result<UndoReport, Failure> {
         let report = self.report();
         // Somebody may still have to put back by hand what failed.
         if report.failures.is_empty() {
@@ -80,19 +95,32 @@ impl Transaction {
             .map_err(|error| failed("remove", &images, &error))
     }
 
-    /// What is still to be undone, newest first.
+    /// What is still to be undone, newest first; then what comes after all that, in the order it was done.
     fn waiting(&self) -> Vec<(usize, usize)> {
-        let mut all = Vec::new();
+        let (mut all, mut afterwards) = (Vec::new(), Vec::<(usize, usize)>::new());
         for (number, line) in self.lines.iter().enumerate() {
             match line {
                 Line::Before { entries, .. } => all.extend((0..entries.len()).map(|entry| (number, entry))),
+                Line::Program { undo: Undo::Afterwards(..), .. } => afterwards.push((number, 0)),
                 Line::Program { .. } | Line::Beside { .. } => all.push((number, 0)),
-                Line::Undone { line, entry, .. } => all.retain(|waiting| waiting != &(*line, *entry)),
+                Line::Undone { line, entry, .. } => {
+                    all.retain(|waiting| waiting != &(*line, *entry));
+                    afterwards.retain(|waiting| waiting != &(*line, *entry));
+                }
                 _ => {}
             }
         }
         all.reverse();
+        all.extend(afterwards);
         all
+    }
+
+    /// Whether the same program was run for this undo already: several restarts of a service are undone by one.
+    fn was_run(&self, argv: &[String]) -> bool {
+        self.lines.iter().any(|line| {
+            let Line::Undone { line, result: Undone::BestEffort(_), .. } = line else { return false };
+            matches!(self.lines.get(*line), Some(Line::Program { undo: Undo::Afterwards(_, known), .. }) if known == argv)
+        })
     }
 }
 
@@ -101,12 +129,27 @@ impl Undo {
         match self {
             Self::Nothing => Undone::Exact,
             Self::Impossible(words) => Undone::Impossible(words.clone()),
-            Self::Command(words, argv) => match run(argv) {
-                Ok(()) => Undone::BestEffort(words.clone()),
-                Err(reason) => Undone::Failed(format!("{words}: {reason}")),
-            },
+            Self::Command(words, argv) | Self::Afterwards(words, argv) => tried(words, run(argv)),
+            Self::Task(words, call) => tried(words, INVERSE.get().map_or_else(|| Err("no modules are here".to_owned()), |run| run(call))),
         }
     }
+}
+
+fn tried(words: &str, result: Result<(), String>) -> Undone {
+    match result {
+        Ok(()) => Undone::BestEffort(words.to_owned()),
+        Err(reason) => Undone::Failed(format!("{words}: {reason}")),
+    }
+}
+
+/// Runs the task that undoes another one; modules are above this layer.
+pub type Inverse = fn(&Call) -> Result<(), String>;
+
+static INVERSE: OnceLock<Inverse> = OnceLock::new();
+
+/// Says how tasks of `rappel_undo` are run; the first one counts.
+pub fn undo_tasks_by(run: Inverse) {
+    let _ = INVERSE.set(run);
 }
 
 fn run(argv: &[String]) -> Result<(), String> {
@@ -167,13 +210,19 @@ impl Image {
         if self.is_at(path)? {
             return Ok(());
         }
+        // A rescue wrote it again: only its looks are missing.
+        match self {
+            Self::File { image, look, .. } if is_file(path) && digest(image)? == digest(path)? => return Ok(look.apply(path, false)?),
+            Self::Link { target, look } if fs::read_link(path).is_ok_and(|there| there == *target) => return Ok(look.apply(path, true)?),
+            _ => {}
+        }
         if let Some(found) = after.differs_from(path)? {
             let kept = self.keep_beside(path)?;
             return Err(Refused::Conflict(format!("{}: {found}, so it was left alone{kept}", path.display())));
         }
         match self {
             Self::Absent => remove(path, after),
-            Self::File { image, look, in_place: true } if fs::symlink_metadata(path).is_ok_and(|there| there.is_file()) => {
+            Self::File { image, look, in_place: true } if is_file(path) => {
                 write_into(path, image)?;
                 Ok(look.apply(path, false)?)
             }
@@ -338,6 +387,10 @@ fn rename_back(from: &Path, to: &Path) -> Result<(), Refused> {
         (true, true) => Err(Refused::Conflict(format!("{}: somebody made it again since, so {} was left", from.display(), to.display()))),
         (false, false) => Err(Refused::Conflict(format!("{}: somebody removed it since", to.display()))),
     }
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
 }
 
 /// Makes `path` the file that is kept at `image`: the same file when it is on the same disk, else a copy.

@@ -124,7 +124,8 @@ impl Scripts {
         let mut act = |verb: &str, back: &str| {
             let words = format!("{back} the service {name}");
             let undo = self.command(module, back).argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-            let ran = machine.act(&self.command(module, verb), Undo::Command(words, undo));
+            let undo = if back == "stop" { Undo::Command(words, undo) } else { Undo::Afterwards(words, undo) };
+            let ran = machine.act(&self.command(module, verb), undo);
             ran.map(drop).map_err(|failure| Failure { msg: format!("Unable to {verb} service {name}: {}", failure.msg), ..failure })
         };
         match wanted {

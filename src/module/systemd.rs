@@ -113,7 +113,11 @@ impl Control<'_> {
         if self.machine.checking() {
             return Ok(());
         }
-        let ran = self.machine.run(&self.command().arg(verb))?;
+        let mut undo = vec!["systemctl".to_owned()];
+        undo.extend((self.wanted.scope != Scope::System).then(|| format!("--{}", self.wanted.scope.word())));
+        undo.push(verb.to_owned());
+        let undo = Undo::Afterwards(format!("{verb} of systemd"), undo);
+        let ran = self.machine.attempt(&self.command().arg(verb), undo)?;
         if ran.succeeded() {
             return Ok(());
         }
@@ -203,7 +207,9 @@ impl Control<'_> {
             undo.push(format!("--{scope}"));
         }
         undo.extend([back.to_owned(), name.to_owned()]);
-        let undo = Undo::Command(format!("{back} the unit {name}"), undo);
+        let words = format!("{back} the unit {name}");
+        // It is to run with what was there before.
+        let undo = if matches!(back, "start" | "restart" | "reload") { Undo::Afterwards(words, undo) } else { Undo::Command(words, undo) };
         let ran = self.machine.act(&command.args([verb, name]), undo);
         ran.map(drop).map_err(|failure| {
             let complaint = failure.data.get("stderr").map_or_else(String::new, Value::to_text);

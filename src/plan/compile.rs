@@ -9,6 +9,8 @@ use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection
 use crate::bridge::Library;
 use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
 use crate::template::{Expr, Manner, Scope, Templar};
+use crate::module;
+use crate::template::{Expr, Scope, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
 use crate::wire::Value;
 
@@ -130,11 +132,20 @@ impl Compiler {
                 .get(Keyword::Vars)
                 .and_then(|vars| vars.get("rappel_transaction"))
                 .map(|wanted| Arc::new(self.templar.compile(wanted, diags))),
-            tasks: self.items(&block.block, &inner, collected, diags),
+            tasks: self.transaction_tasks(block, &inner, collected, diags),
             rescue: block.has_rescue.then(|| self.items(&block.rescue, &rescue, collected, diags)),
             always: self.items(&block.always, &always, collected, diags),
             role: None,
         }
+    }
+
+    /// The tasks of a block. Handlers belong to the transaction that their changes were made in, so they run before it ends.
+    fn transaction_tasks(&self, block: &model::Block, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
+        let mut tasks = self.items(&block.block, place, collected, diags);
+        if block.keywords.get(Keyword::Vars).is_some_and(|vars| vars.get("rappel_transaction").is_some()) {
+            tasks.extend(self.flush(block.span, place, diags));
+        }
+        tasks
     }
 
     fn task(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
@@ -234,7 +245,41 @@ impl Compiler {
             outer: place.context.clone(),
             handler: place.handler,
             section: place.section,
+            undo: self.undo(task, place, diags),
         })
+    }
+
+    /// `rappel_undo` of a task: a task of its own, without files that would have to go along.
+    fn undo(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Arc<Step>> {
+        let node = task.keywords.get(Keyword::Vars)?.get("rappel_undo")?;
+        let list = Node::new(NodeKind::Seq(vec![node.clone()]), node.span);
+        let items = self.loader.tasks_of(&list, Level::Task, diags);
+        let Some(model::Item::Task(inverse)) = items.first() else {
+            if !diags.has_errors() {
+                diags.push(
+                    Diagnostic::error("undo", "`rappel_undo`: expected a task")
+                        .at(node.span, "")
+                        .help("a module with its parameters, as in `rappel_undo: {command: /usr/bin/undo}`"),
+                );
+            }
+            return None;
+        };
+        let step = self.step(inverse, place, diags)?;
+        let files = |param: &module::Param| matches!(param.kind, module::Kind::LocalFile | module::Kind::LocalTemplate);
+        let alone = match &step.work {
+            Work::Module(entry) => !entry.spec.params.iter().any(|param| files(param) && step.param(param.name).is_some()),
+            _ => false,
+        };
+        if !alone || step.looped.is_some() || step.register.is_some() {
+            let message =
+                format!("`{}` cannot be a `rappel_undo`: the host runs it by itself, when the controller may be gone", step.module.value);
+            diags.push(
+                Diagnostic::error("undo", message)
+                    .at(node.span, "")
+                    .help("take a module of the host, without a loop and without files of the controller"),
+            );
+        }
+        Some(Arc::new(step))
     }
 
     fn params(&self, task: &model::Task, work: &Work, diags: &mut Diagnostics) -> (Vec<(Spanned<String>, Expr)>, Option<Expr>) {

@@ -171,6 +171,8 @@ pub struct Step {
     pub handler: bool,
     /// `rescue` or `always` where it stands in one.
     pub section: Option<&'static str>,
+    /// `rappel_undo`: the task that undoes this one in a transaction.
+    pub undo: Option<Arc<Step>>,
 }
 
 impl Step {

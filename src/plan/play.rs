@@ -130,7 +130,7 @@ impl Compiler {
         body
     }
 
-    fn flush(&self, span: Span, place: &Place, diags: &mut Diagnostics) -> Option<Item> {
+    pub(super) fn flush(&self, span: Span, place: &Place, diags: &mut Diagnostics) -> Option<Item> {
         self.implied("meta", Some("flush_handlers"), "flush_handlers", span, place, diags)
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::cursor::{Caught, Cause, Cursor, Path, State};
 use super::settings::AfterFatalRescue;
 use super::task::{HostOutcome, TaskRun};
-use super::transaction::Transaction;
+use super::transaction::{Carried, Open, Range};
 use super::{Effect, PlayState, Shared};
 use crate::event::{EventKind, Status, TaskInfo, Undo, Verdict};
 use crate::model::Keyword;
@@ -33,8 +33,14 @@ pub(super) struct Batch {
     pub(super) fatal: Option<String>,
     /// `meta: end_batch`, `meta: end_play`.
     pub(super) ended: bool,
-    /// The transaction that is open.
-    pub(super) transaction: Option<Arc<Transaction>>,
+    /// The transactions that are open.
+    pub(super) open: Vec<Open>,
+    /// By place: how far a failure goes in a transaction inside an open one.
+    pub(super) nested: HashMap<Path, Range>,
+    /// The transaction that batches before have left open for this one.
+    pub(super) carried: Option<Carried>,
+    /// No batch comes after this one.
+    pub(super) last: bool,
     /// A transaction was closed, and said how it ended.
     pub(super) closed: bool,
     /// A host that failed still runs the handlers that were notified on it.
@@ -58,7 +64,19 @@ impl Batch {
             play.plan.body.clone()
         };
         let cursors = hosts.iter().map(|host| (host.clone(), Cursor::new(&body))).collect();
-        let mut batch = Self { shared, play, cursors, fatal: None, ended: false, transaction: None, closed: false, force_handlers: false };
+        let mut batch = Self {
+            shared,
+            play,
+            cursors,
+            fatal: None,
+            ended: false,
+            open: Vec::new(),
+            nested: HashMap::new(),
+            carried: None,
+            last: true,
+            closed: false,
+            force_handlers: false,
+        };
         batch.force_handlers = batch.forces_handlers(hosts.first());
         batch
     }
@@ -202,7 +220,7 @@ impl Batch {
     }
 
     /// Runs `step` on `hosts` at once, within the limits.
-    async fn run_on(&self, step: &Arc<Step>, hosts: &[String], id: u64) -> Vec<(String, HostOutcome)> {
+    pub(super) async fn run_on(&self, step: &Arc<Step>, hosts: &[String], id: u64) -> Vec<(String, HostOutcome)> {
         let throttle = self.number(step, Keyword::Throttle, hosts.first());
         let limit =
             throttle.filter(|limit| *limit > 0).map_or(self.shared.settings.forks, |limit| limit.min(self.shared.settings.forks)).max(1);
@@ -285,6 +303,9 @@ impl Batch {
                 outcome.result.rescued = self.fail_host(&host, &outcome, round, fatal, once);
             }
             let unreachable = outcome.result.status == Status::Unreachable && !outcome.result.ignored;
+            if let (true, Some(open)) = (round.step.handler && outcome.result.status != Status::Skipped, self.play.transaction(&host)) {
+                open.note_handler(&host, &round.step).await;
+            }
             for name in std::mem::take(&mut outcome.notify) {
                 self.notify(&host, &name, round).await;
             }
@@ -343,8 +364,8 @@ impl Batch {
     }
 
     fn fatal_cause(&self) -> Cause {
-        if self.in_transaction() {
-            return Cause::Fatal;
+        if let Some(cause) = self.transaction_cause() {
+            return cause;
         }
         match self.shared.settings.after_fatal_rescue {
             AfterFatalRescue::Stop => Cause::Fatal,
@@ -353,7 +374,7 @@ impl Batch {
     }
 
     /// `ansible_failed_task` and `ansible_failed_result` for the rescue.
-    fn remember_failure(&self, host: &str, origin: &str, raw: &Map, round: &Round) {
+    pub(super) fn remember_failure(&self, host: &str, origin: &str, raw: &Map, round: &Round) {
         let memory = self.shared.memory.host(host);
         let step = &round.step;
         let mut task = Map::new();
@@ -387,6 +408,7 @@ impl Batch {
                 }
             }
         }
+        self.bring_back_earlier(raw, round, origin);
     }
 
     /// The run is interrupted: every host goes to its rescue sections.
@@ -410,8 +432,8 @@ impl Batch {
     }
 
     pub(super) fn any_errors_fatal(&self, round: &Round) -> bool {
-        if self.in_transaction() {
-            return true;
+        if let Some(fatal) = self.fatal_in_transaction(round) {
+            return fatal;
         }
         if round.step.keyword(Keyword::AnyErrorsFatal).is_none() {
             return self.shared.settings.any_errors_fatal;

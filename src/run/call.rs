@@ -9,7 +9,7 @@ use super::item::{Item, Trouble};
 use super::magic::search_path;
 use crate::event::EventKind;
 use crate::model::Keyword;
-use crate::module::{self, Kind};
+use crate::module::{self, Kind, Reversible};
 use crate::plan::scope::Layered;
 use crate::ssh::{Blobs, Endpoint, Link, LinkError, Privilege, Session, Transport};
 use crate::template::{Expr, Scope, to_wire};
@@ -35,9 +35,11 @@ impl ModuleCall<'_> {
     pub(super) async fn dispatch(self, mut call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
         let (endpoint, privilege) = self.wiring()?;
         let link = self.link(&endpoint, privilege.as_ref()).await?;
-        if let Some(transaction) = self.item.task.play.transaction().filter(|_| !call.check) {
+        let transaction = self.item.task.play.transaction(&self.item.task.host);
+        if let Some(transaction) = transaction.filter(|_| !call.check && self.acts(&call.module)) {
             let host = self.delegate.as_deref().unwrap_or(&self.item.task.host);
-            call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link).await?;
+            let undo = self.undo()?;
+            call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link, undo).await?;
         }
         let limit = call.detach.filter(|_| !call.check);
         let environment = call.environment.clone();
@@ -86,6 +88,32 @@ impl ModuleCall<'_> {
                 return Err(Failure { data: started.data, ..Failure::new(message) }.into());
             }
         }
+    }
+
+    /// Whether the call may change the host. A command may not, when the task says so: `changed_when: false`.
+    fn acts(&self, name: &str) -> bool {
+        let step = &self.item.task.step;
+        let harmless = step.keyword(Keyword::ChangedWhen).and_then(crate::template::Expr::literal).map(to_wire);
+        match module::find(name).map(|entry| entry.reversible) {
+            Some(Reversible::ReadOnly) => false,
+            Some(Reversible::Impossible) => harmless.is_none_or(|value| value.to_bool() != Some(false)),
+            _ => true,
+        }
+    }
+
+    /// The task's own undo (`rappel_undo`), ready to be called by the host itself.
+    fn undo(&self) -> Result<Option<Call>, Trouble> {
+        let task = self.item.task;
+        let Some(step) = &task.step.undo else { return Ok(None) };
+        let scope = &self.item.scope;
+        let mut params = Map::new();
+        for (name, expr) in &step.params {
+            let value = task.shared.templar.evaluate(expr, scope)?;
+            if !crate::template::is_omit(&value) {
+                params.insert(name.value.clone(), to_wire(&value));
+            }
+        }
+        Ok(Some(Call { module: step.work.name().to_owned(), params, environment: self.environment()?, ..Call::default() }))
     }
 
     async fn send(&self, link: &Arc<Link>, endpoint: &Endpoint, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {

@@ -148,6 +148,14 @@ impl Cursor {
         self.frames.iter().any(|frame| frame.section != Section::Tasks)
     }
 
+    /// Whether the block at `path` has failed: its tasks are not gone on with.
+    pub fn failing_at(&self, path: &Path) -> bool {
+        match self.frames.iter().find(|frame| frame.path == *path) {
+            Some(frame) => frame.failing.is_some() || frame.section == Section::Rescue,
+            None => self.failing(),
+        }
+    }
+
     /// The paths of the transactions that the host stands in, outermost first.
     pub(super) fn transactions(&self) -> Vec<(Path, Arc<Block>)> {
         let open = |frame: &Frame| match &frame.kind {

@@ -49,6 +49,7 @@ pub use play::PlayState;
 pub use reach::{Reach, Unreached};
 pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};
 pub use shared::Shared;
+use transaction::Carried;
 
 /// The stack of a thread that runs hosts, in bytes: templates that call each other are evaluated on it, down to their limit.
 pub const STACK: usize = 32 << 20;
@@ -108,6 +109,13 @@ pub async fn run(plan: Plan, settings: Settings, inputs: Inputs, events: Sender<
     shared.started(plan.plays.len()).await;
     let mut runner = Runner { shared: shared.clone() };
     for play in &plan.plays {
+        if let Err(diagnostic) = runner.lockstep(play) {
+            // Before the first play changes anything.
+            shared.fail_run(diagnostic).await;
+            return shared.finished().await;
+        }
+    }
+    for play in &plan.plays {
         if !runner.play(play).await {
             break;
         }
@@ -163,9 +171,12 @@ impl Runner {
 
     async fn batches(&self, play: &Arc<PlayState>, batches: Vec<Vec<String>>, lockstep: bool) -> bool {
         let shared = &self.shared;
-        for hosts in batches {
+        let mut carried = None;
+        let count = batches.len();
+        for (index, hosts) in batches.into_iter().enumerate() {
             let hosts: Vec<String> = hosts.into_iter().filter(|host| !shared.is_lost(host)).collect();
-            if hosts.is_empty() || play.is_ended() {
+            let last = index + 1 == count;
+            if (hosts.is_empty() || play.is_ended()) && !(last && carried.is_some()) {
                 continue;
             }
             self.announce(&play.plan, &play.name, hosts.clone(), lockstep).await;
@@ -176,7 +187,7 @@ impl Runner {
                     return false;
                 }
             }
-            let outcome = if lockstep { self.linear(play, &hosts).await } else { self.free(play, &hosts).await };
+            let outcome = if lockstep { self.linear(play, &hosts, &mut carried, last).await } else { self.free(play, &hosts).await };
             let lost =
                 outcome.states.iter().filter(|state| matches!(state, State::Failed | State::Unreachable | State::RolledBack)).count();
             if outcome.fatal || shared.has_failed() {
@@ -198,9 +209,11 @@ impl Runner {
         self.shared.events.emit(EventKind::PlayStarted { name: name.to_owned(), hosts, check, lockstep }).await;
     }
 
-    async fn linear(&self, play: &Arc<PlayState>, hosts: &[String]) -> BatchOutcome {
+    async fn linear(&self, play: &Arc<PlayState>, hosts: &[String], carried: &mut Option<Carried>, last: bool) -> BatchOutcome {
         let mut batch = Batch::new(self.shared.clone(), play.clone(), hosts);
+        (batch.carried, batch.last) = (carried.take(), last);
         batch.linear().await;
+        *carried = batch.carried.take();
         self.account(&batch)
     }
 
@@ -273,19 +286,30 @@ impl Runner {
         match name.strip_prefix("ansible.builtin.").unwrap_or(&name) {
             "linear" => Ok(true),
             "free" | "host_pinned" => {
-                if self.shared.settings.atomic {
-                    return Err(Diagnostic::error(
-                        "free-transaction",
-                        format!("a transaction needs all hosts in step, which `strategy: {name}` does not give"),
-                    )
-                    .at(span, "")
-                    .help("remove it, or do without `--atomic`"));
-                }
-                Ok(false)
+                let Some(together) = self.goes_back_together(plan) else { return Ok(false) };
+                let message = format!("hosts that go back together go in step, which `strategy: {name}` does not give");
+                Err(Diagnostic::error("free-transaction", message).at(span, "").help(format!("remove it, or do without {together}")))
             }
             other => Err(Diagnostic::error("unknown-strategy", format!("strategy `{other}` is not supported"))
                 .at(span, "")
                 .help("expected `linear`, `free` or `host_pinned`")),
+        }
+    }
+
+    /// What makes the hosts of a play go back together, if anything does.
+    fn goes_back_together(&self, plan: &plan::Play) -> Option<&'static str> {
+        fn inside(block: &plan::Block) -> bool {
+            let within = |item: &plan::Item| matches!(item, plan::Item::Block(block) if inside(block));
+            block.transaction.is_some() || block.tasks.iter().any(within)
+        }
+        let fatal = plan.keyword(Keyword::AnyErrorsFatal).and_then(Expr::literal).and_then(|value| to_wire(value).to_bool());
+        if self.shared.settings.atomic {
+            Some("`--atomic`")
+        } else if inside(&plan.body) {
+            Some("`rappel_transaction`")
+        } else {
+            let stops = self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop;
+            (stops && fatal == Some(true)).then_some("`any_errors_fatal`")
         }
     }
 

@@ -31,7 +31,8 @@ pub struct PlayState {
     roles: RwLock<Arc<Vec<Arc<Role>>>>,
     host_vars: RwLock<HashMap<String, Arc<Vec<(Layer, Arc<Vars>)>>>>,
     vars_files: RwLock<HashMap<String, Vec<Arc<Vars>>>>,
-    pub(super) transaction: RwLock<Option<Arc<Transaction>>>,
+    /// By host: the transaction that it is in.
+    pub(super) transactions: RwLock<HashMap<String, Arc<Transaction>>>,
     ended: std::sync::atomic::AtomicBool,
 }
 
@@ -50,7 +51,7 @@ impl PlayState {
             roles: RwLock::new(Arc::new(plan.roles.clone())),
             host_vars: RwLock::default(),
             vars_files: RwLock::default(),
-            transaction: RwLock::default(),
+            transactions: RwLock::default(),
             ended: std::sync::atomic::AtomicBool::new(false),
             plan,
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
 use super::fleet::Wiring;
-use super::{Emitter, Inputs, PlayState, Settings, Shared};
+use super::{ConnectionDefaults, Emitter, Inputs, PlayState, Settings, Shared};
 use crate::plan::scope::Locals;
 use crate::plan::{self, Context};
 use crate::ssh::{Blobs, Link, Method, Privilege, Session, Transport};
@@ -21,7 +21,8 @@ pub struct Reach {
     shared: Arc<Shared>,
     play: Arc<PlayState>,
     privileged: bool,
-    links: Mutex<HashMap<String, Open>>,
+    /// By host and user; no user is the one that single calls run as.
+    links: Mutex<HashMap<(String, String), Open>>,
 }
 
 /// A connection, and the agent on it.
@@ -71,20 +72,20 @@ impl Reach {
     /// # Errors
     /// The host gave no answer. A failed module is an answer.
     pub async fn call(&self, host: &str, module: &str, params: Map) -> Result<Result<Outcome, Failure>, Unreached> {
-        let link = self.link(host).await?;
+        let link = self.link(host, "").await?;
         let call = Call { module: module.to_owned(), params, ..Call::default() };
         let answered = link.call(call, &Blobs::default(), None).await;
-        self.settle(host, answered).await
+        self.settle(host, "", answered).await
     }
 
-    /// Takes one step of a transaction on `host`.
+    /// Takes one step of a transaction on `host`, in the journal of `user`; no name is the user that single calls run as.
     ///
     /// # Errors
     /// The host gave no answer. A refusal is an answer.
-    pub async fn transaction(&self, host: &str, step: TransactionStep) -> Result<Result<TransactionReply, Failure>, Unreached> {
-        let link = self.link(host).await?;
+    pub async fn transaction(&self, host: &str, user: &str, step: TransactionStep) -> Result<Result<TransactionReply, Failure>, Unreached> {
+        let link = self.link(host, user).await?;
         let answered = link.transaction(step).await;
-        self.settle(host, answered).await
+        self.settle(host, user, answered).await
     }
 
     /// Closes everything.
@@ -94,9 +95,9 @@ impl Reach {
         }
     }
 
-    async fn settle<T>(&self, host: &str, answered: Result<T, crate::ssh::LinkError>) -> Result<T, Unreached> {
+    async fn settle<T>(&self, host: &str, user: &str, answered: Result<T, crate::ssh::LinkError>) -> Result<T, Unreached> {
         if answered.as_ref().is_err_and(crate::ssh::LinkError::is_lost) {
-            self.links.lock().await.remove(host);
+            self.links.lock().await.remove(&(host.to_owned(), user.to_owned()));
         }
         answered.map_err(|error| Unreached(error.to_string()))
     }
@@ -106,17 +107,17 @@ impl Reach {
     /// # Errors
     /// It cannot be reached.
     pub async fn open(&self, host: &str) -> Result<(Duration, Duration), Unreached> {
-        self.connect(host).await.map(|(_, took)| took)
+        self.connect(host, "").await.map(|(_, took)| took)
     }
 
-    async fn link(&self, host: &str) -> Result<Arc<Link>, Unreached> {
-        if let Some((_, link)) = self.links.lock().await.get(host) {
+    async fn link(&self, host: &str, user: &str) -> Result<Arc<Link>, Unreached> {
+        if let Some((_, link)) = self.links.lock().await.get(&(host.to_owned(), user.to_owned())) {
             return Ok(Arc::clone(link));
         }
-        self.connect(host).await.map(|(link, _)| link)
+        self.connect(host, user).await.map(|(link, _)| link)
     }
 
-    async fn connect(&self, host: &str) -> Result<(Arc<Link>, (Duration, Duration)), Unreached> {
+    async fn connect(&self, host: &str, user: &str) -> Result<(Arc<Link>, (Duration, Duration)), Unreached> {
         let begun = Instant::now();
         let refused = |diagnostic: crate::text::Diagnostic| Unreached(diagnostic.message);
         let context = Arc::new(Context::default());
@@ -127,11 +128,14 @@ impl Reach {
         if self.shared.is_implicit(host) && scope.get("ansible_connection").is_none() {
             endpoint.transport = Transport::Local;
         }
-        // The inventory may say how to become root; whether, is not for it to say here.
-        let privilege = match wiring.privilege().map_err(refused)? {
-            _ if !self.privileged => None,
-            Some(privilege) => Some(privilege),
-            None => Some(Privilege { password: defaults.become_password.clone(), ..Privilege::new(Method::Sudo, "root") }),
+        // The inventory may say how to become root, with which password; whether, is not for it to say here.
+        let wanted = ConnectionDefaults { privileged: true, ..defaults.clone() };
+        let how = Wiring { defaults: &wanted, ..wiring }.privilege().map_err(refused)?;
+        let how = how.unwrap_or_else(|| Privilege { password: defaults.become_password.clone(), ..Privilege::new(Method::Sudo, "root") });
+        let privilege = match user {
+            "" if !self.privileged => None,
+            "" => Some(how),
+            user => Some(Privilege { user: user.to_owned(), ..how }),
         };
         let session = self.shared.fleet.session(&endpoint, &self.shared.events).await.map_err(|error| Unreached(error.to_string()))?;
         let connected = begun.elapsed();
@@ -142,7 +146,7 @@ impl Reach {
                 return Err(Unreached(error.to_string()));
             }
         };
-        self.links.lock().await.insert(host.to_owned(), (session, Arc::clone(&link)));
+        self.links.lock().await.insert((host.to_owned(), user.to_owned()), (session, Arc::clone(&link)));
         Ok((link, (connected, begun.elapsed().saturating_sub(connected))))
     }
 }

@@ -4,6 +4,8 @@
 //! [`Reply`]s; a request that has an id is answered by one final reply with the same id, after any number of `Output`.
 //! Both ends are the same build (the agent's path holds its digest), so messages carry no version of their own.
 
+pub mod protocol;
+mod transaction;
 mod value;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use transaction::{Begin, Recording, TransactionRecord, TransactionReply, TransactionStep, UndoReport};
 pub use value::{Map, Value, repr_float, repr_str};
 
 /// The line an agent prints before its first frame; whatever comes before it is noise of the login.
@@ -163,59 +166,8 @@ pub struct Call {
     pub detach: Option<u32>,
     /// Stream output of programs as `Reply::Output` while they run.
     pub stream: bool,
-    /// The transaction whose journal takes the undo records, and the number of the step in it.
-    pub transaction: Option<(String, u32)>,
-}
-
-/// What the controller asks of a participant; see `run/transaction.rs` for the protocol.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum TransactionStep {
-    /// Open transaction `id`: write it to the journal, arm the dead-man's timer.
-    Begin(Begin),
-    /// Vote: sync everything, disarm the timer.
-    Prepare {
-        /// Which transaction.
-        id: String,
-    },
-    /// On the coordinator host only: record the decision to commit. This is the commit point.
-    Decide {
-        /// Which transaction.
-        id: String,
-    },
-    /// Drop the undo data.
-    Commit {
-        /// Which transaction.
-        id: String,
-    },
-    /// Undo everything, newest first.
-    Abort {
-        /// Which transaction.
-        id: String,
-    },
-    /// Undo what was committed, as long as no later transaction has begun.
-    Rollback {
-        /// Which transaction.
-        id: String,
-    },
-    /// List the transactions in this host's journal.
-    List,
-}
-
-/// How a transaction starts on one participant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Begin {
-    /// Names the transaction on every participant.
-    pub id: String,
-    /// Inventory names of all participants.
-    pub participants: Vec<String>,
-    /// The inventory name of the host that keeps the decision.
-    pub coordinator: String,
-    /// This host's inventory name.
-    pub host: String,
-    /// Seconds without word from the controller after which the host undoes by itself; 0 for never.
-    pub confirm_within: u32,
-    /// Who and what for: shown by `status` and `recover`.
-    pub purpose: String,
+    /// The transaction whose journal takes the undo records.
+    pub transaction: Option<Recording>,
 }
 
 /// Agent to controller.
@@ -257,54 +209,6 @@ pub enum Reply {
         /// Which ping.
         id: u64,
     },
-}
-
-/// What a participant says to a transaction step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum TransactionReply {
-    /// Done, and on disk.
-    Done,
-    /// Undone, with what could not be.
-    Undone(UndoReport),
-    /// The journal's transactions.
-    Listed(Vec<TransactionRecord>),
-}
-
-/// What an abort did on one host.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct UndoReport {
-    /// Steps undone exactly.
-    pub undone: u32,
-    /// Steps undone as well as they can be (packages, services), in words.
-    pub best_effort: Vec<String>,
-    /// Steps that have no undo (`command`, `shell`), in words.
-    pub impossible: Vec<String>,
-    /// Things that somebody else changed since, and that were left alone, in words.
-    pub conflicts: Vec<String>,
-    /// Undo steps that failed, in words. Not empty means: this host is in a mixed state.
-    pub failures: Vec<String>,
-}
-
-/// One transaction in a host's journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TransactionRecord {
-    /// Its name.
-    pub id: String,
-    /// `open`, `prepared`, `decided`, `committed`, `undoing`, `aborted`, `healed` (undone by the dead-man's timer) or
-    /// `rolled back`.
-    pub state: String,
-    /// As in [`Begin`].
-    pub participants: Vec<String>,
-    /// As in [`Begin`].
-    pub coordinator: String,
-    /// As in [`Begin`].
-    pub host: String,
-    /// As in [`Begin`].
-    pub purpose: String,
-    /// Seconds since the epoch, by the host's clock.
-    pub begun: u64,
-    /// What an undo did, once there was one.
-    pub undo: Option<UndoReport>,
 }
 
 /// The agent introduces itself.

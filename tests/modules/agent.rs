@@ -79,12 +79,13 @@ impl Agent {
             host: "web1".into(),
             confirm_within,
             purpose: "a test".into(),
+            keeps_decision: true,
         };
         assert!(matches!(self.step(TransactionStep::Begin(begin)), Ok(TransactionReply::Done)));
     }
 
     pub fn abort(&mut self, id: &str) -> UndoReport {
-        match self.step(TransactionStep::Abort { id: id.to_owned() }) {
+        match self.step(TransactionStep::Abort { id: id.to_owned(), unvoted: false }) {
             Ok(TransactionReply::Undone(report)) => report,
             other => panic!("expected an undo, found {other:?}"),
         }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rappel::wire::Recording;
 use serde_json::json;
 
 use super::agent::{Agent, call, params};
@@ -41,7 +42,7 @@ fn child() {
     .enumerate()
     {
         let mut call = call(module, params(given));
-        call.transaction = Some(("t".into(), u32::try_from(step).unwrap()));
+        call.transaction = Some(Recording { id: "t".into(), step: u32::try_from(step).unwrap(), undo: None });
         agent.run(call).unwrap();
     }
     agent.abort("t");

@@ -104,7 +104,7 @@ fn temporary_files_are_private_and_undone() {
     agent.begin("t");
     for (kind, mode) in [("file", "0600"), ("directory", "0700")] {
         let mut request = call("tempfile", params(json!({"state": kind, "path": root.path(), "suffix": "-x"})));
-        request.transaction = Some(("t".into(), 1));
+        request.transaction = Some(rappel::wire::Recording { id: "t".into(), step: 1, undo: None });
         let made = agent.run(request).unwrap();
         let path = made.data["path"].to_text();
         assert!(path.contains("/ansible.") && path.ends_with("-x"), "{path}");

@@ -120,7 +120,7 @@ fn shells_run_once_and_cannot_be_undone() {
     let mut agent = Agent::start(journal.path());
     agent.begin("t1");
     let mut run = call("shell", params(json!({"cmd": "echo secret | tr a-z A-Z"})));
-    run.transaction = Some(("t1".into(), 1));
+    run.transaction = Some(rappel::wire::Recording { id: "t1".into(), step: 1, undo: None });
     let outcome = agent.run(run).unwrap();
     assert!(outcome.changed);
     assert_eq!(outcome.data["stdout"], "SECRET".into());

@@ -98,7 +98,7 @@ impl Case {
 
         agent.begin("t1");
         let mut first = self.call(root, false);
-        first.transaction = Some(("t1".into(), 1));
+        first.transaction = Some(rappel::wire::Recording { id: "t1".into(), step: 1, undo: None });
         match (agent.run(first), self.fails) {
             (Ok(outcome), None) => {
                 assert_eq!(outcome.changed, changes, "{}: changed", self.name);
@@ -114,7 +114,7 @@ impl Case {
 
         if self.idempotent && self.fails.is_none() {
             let mut second = self.call(root, false);
-            second.transaction = Some(("t1".into(), 2));
+            second.transaction = Some(rappel::wire::Recording { id: "t1".into(), step: 2, undo: None });
             let second = agent.run(second).unwrap_or_else(|failure| panic!("{}: the second run failed: {}", self.name, failure.msg));
             assert!(!second.changed, "{}: the second run changed something", self.name);
         }

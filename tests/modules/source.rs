@@ -89,7 +89,7 @@ fn working_copies() {
     agent.begin("t0");
     assert!(agent.run(git("HEAD", true)).unwrap().changed && !dest.exists());
     let mut fresh = git("HEAD", false);
-    fresh.transaction = Some(("t0".into(), 1));
+    fresh.transaction = Some(rappel::wire::Recording { id: "t0".into(), step: 1, undo: None });
     assert!(agent.run(fresh).unwrap().changed);
     assert_eq!(content(), "2\n");
     let report = agent.abort("t0");
@@ -101,7 +101,7 @@ fn working_copies() {
     assert_eq!(content(), "2\n");
     agent.begin("t1");
     let mut back = git("v1", false);
-    back.transaction = Some(("t1".into(), 1));
+    back.transaction = Some(rappel::wire::Recording { id: "t1".into(), step: 1, undo: None });
     let outcome = agent.run(back).unwrap();
     assert!(outcome.changed && outcome.data.get("before") != outcome.data.get("after"));
     assert_eq!(content(), "1\n");

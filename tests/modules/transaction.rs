@@ -4,15 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rappel::wire::{TransactionReply, TransactionStep};
+use rappel::wire::{Recording, TransactionReply, TransactionStep};
 use serde_json::json;
 
 use super::agent::{Agent, call, params};
 
 fn write(agent: &mut Agent, path: &Path, content: &str) {
     let mut call = call("copy", params(json!({"content": content, "dest": path})));
-    call.transaction = Some(("t".into(), 1));
+    call.transaction = Some(record(1));
     agent.run(call).unwrap();
+}
+
+fn record(step: u32) -> Recording {
+    Recording { id: id(), step, undo: None }
 }
 
 fn id() -> String {
@@ -51,7 +55,7 @@ fn what_cannot_be_undone_is_named() {
     let mut agent = Agent::start(journal.path());
     agent.begin("t");
     let mut run = call("command", params(json!({"argv": ["true", "--password=secret"]})));
-    run.transaction = Some((id(), 1));
+    run.transaction = Some(record(1));
     agent.run(run).unwrap();
     let report = agent.abort("t");
     assert_eq!((report.undone, report.impossible), (0, vec!["`true`".to_owned()]));
@@ -62,7 +66,7 @@ fn steps_may_be_repeated_and_have_an_order() {
     let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = root.path().join("f");
     let mut agent = Agent::start(journal.path());
-    assert!(matches!(agent.step(TransactionStep::Abort { id: id() }), Ok(TransactionReply::Undone(_))), "presumed abort");
+    assert!(matches!(agent.step(TransactionStep::Abort { id: id(), unvoted: false }), Ok(TransactionReply::Undone(_))), "presumed abort");
     assert!(agent.step(TransactionStep::Prepare { id: id() }).is_err());
     agent.begin("t");
     agent.begin("t");
@@ -73,13 +77,13 @@ fn steps_may_be_repeated_and_have_an_order() {
         assert!(matches!(agent.step(TransactionStep::Prepare { id: id() }), Ok(TransactionReply::Done)));
     }
     let mut late = call("copy", params(json!({"content": "late", "dest": path})));
-    late.transaction = Some((id(), 2));
+    late.transaction = Some(record(2));
     let late = agent.run(late).unwrap_err();
     assert_eq!(late.msg, "transaction `t` is prepared on this host: nothing more can be done in it");
     for _ in 0..2 {
-        assert!(matches!(agent.step(TransactionStep::Decide { id: id() }), Ok(TransactionReply::Done)));
+        assert!(matches!(agent.step(TransactionStep::Decide { id: id(), voters: vec![] }), Ok(TransactionReply::Done)));
     }
-    assert!(agent.step(TransactionStep::Abort { id: id() }).is_err(), "a decision is final");
+    assert!(agent.step(TransactionStep::Abort { id: id(), unvoted: false }).is_err(), "a decision is final");
     for _ in 0..2 {
         assert!(matches!(agent.step(TransactionStep::Commit { id: id() }), Ok(TransactionReply::Done)));
     }
@@ -104,6 +108,7 @@ fn the_last_known_good_lasts_until_the_next_begin() {
         host: String::new(),
         confirm_within: 0,
         purpose: String::new(),
+        keeps_decision: false,
     }));
     assert_eq!(other.unwrap_err().msg, "transaction `t` (a test) is still open on this host: `rappel recover` ends it");
     agent.step(TransactionStep::Prepare { id: id() }).unwrap();

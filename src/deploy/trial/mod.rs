@@ -114,7 +114,7 @@ impl Fleet for MadeUp {
         })
     }
 
-    fn transaction<'a>(&'a self, _: &'a str, _: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
+    fn transaction<'a>(&'a self, _: &'a str, _: &'a str, _: TransactionStep) -> BoxFuture<'a, Result<TransactionReply, CallError>> {
         Box::pin(async { Ok(TransactionReply::Listed(Vec::new())) })
     }
 }

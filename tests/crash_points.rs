@@ -1,0 +1,192 @@
+//! Crash points: the program is killed at each of them, on each side, and a recovery leaves the fleet old or new, byte for byte.
+//!
+//! On a host, every line of the journal and every effect of an undo is a point, counted over all agents that run there; on the
+//! controller, every request that goes out and every answer that comes in. Usually one point in five is tried; the ignored
+//! tests try all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use rappel::lab::Fleet;
+use tempfile::TempDir;
+
+const HOSTS: usize = 3;
+/// More points than there are: the walk has to find its end before.
+const MOST: u32 = 200;
+
+const PLAYBOOK: &str = r#"
+- hosts: lab
+  gather_facts: false
+  tasks:
+    - vars: {rappel_transaction: {confirm_within: 0}}
+      block:
+        - copy: {content: "new\n", dest: "{{ lookup('env', 'TREES') }}/{{ inventory_hostname }}/app/conf", mode: "0600"}
+        - file: {path: "{{ lookup('env', 'TREES') }}/{{ inventory_hostname }}/app/two", state: directory, mode: "0755"}
+        - file: {path: "{{ lookup('env', 'TREES') }}/{{ inventory_hostname }}/app/one", state: absent}
+        - file: {src: two, dest: "{{ lookup('env', 'TREES') }}/{{ inventory_hostname }}/app/current", state: link, force: true}
+"#;
+
+struct World {
+    folder: TempDir,
+    fleet: Fleet,
+}
+
+type Tree = BTreeMap<String, String>;
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::start(HOSTS, &folder.path().join("fleet")).await.unwrap();
+        let root = folder.path();
+        fs::write(root.join("hosts"), fleet.inventory()).unwrap();
+        fs::write(root.join("site.yml"), PLAYBOOK).unwrap();
+        let environment = "environments:\n  test:\n    inventory: hosts\n    hosts: lab\n    become_root: false\n    \
+             playbooks: {deploy: site.yml, rollback: site.yml}\n    state_file: /nonexistent/{host}\n    \
+             coordinator_directory: COORDINATOR\n";
+        fs::write(root.join("rappel.yml"), environment.replace("COORDINATOR", &root.join("coordinator").display().to_string())).unwrap();
+        let agent = root.join("agent");
+        let script = format!(
+            "#!/bin/sh\n# {}\nRAPPEL_CRASH_FILE=$HOME/crash exec {} __agent \"$@\"\n",
+            root.display(),
+            env!("CARGO_BIN_EXE_rappel")
+        );
+        fs::write(&agent, script).unwrap();
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder, fleet }
+    }
+
+    fn home(&self, host: usize) -> &Path {
+        &self.fleet.hosts()[host].home
+    }
+
+    /// Every host as it was before.
+    fn reset(&self) {
+        for host in 0..HOSTS {
+            let home = self.home(host);
+            for gone in ["app", ".local", "crash"] {
+                let _ = fs::remove_dir_all(home.join(gone));
+                let _ = fs::remove_file(home.join(gone));
+            }
+            fs::create_dir_all(home.join("app/one")).unwrap();
+            fs::write(home.join("app/conf"), "old\n").unwrap();
+            fs::write(home.join("app/one/data"), "precious\n").unwrap();
+            symlink("one", home.join("app/current")).unwrap();
+        }
+    }
+
+    async fn rappel(&self, arguments: &[&str], frame: Option<u32>) -> (Option<i32>, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rappel"));
+        command.args(arguments).current_dir(self.folder.path()).env("RAPPEL_AGENT", self.folder.path().join("agent"));
+        command.env("HOME", self.folder.path()).env("TREES", self.folder.path().join("fleet")).kill_on_drop(true);
+        if let Some(frame) = frame {
+            command.env("RAPPEL_CRASH_FRAME", frame.to_string());
+        }
+        let done = tokio::time::timeout(Duration::from_secs(120), command.output()).await.expect("it hangs").unwrap();
+        (done.status.code(), format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)))
+    }
+
+    /// Deploys and dies where it is told to, recovers, and looks.
+    async fn one(&self, what: &str, frame: Option<u32>) -> Option<i32> {
+        let (code, said) = self.rappel(&["play", "-i", "hosts", "site.yml"], frame).await;
+        let mut recovered = (None, String::new());
+        for _ in 0..3 {
+            recovered = self.rappel(&["recover", "test"], None).await;
+            if recovered.0 == Some(0) {
+                break;
+            }
+        }
+        let trees: Vec<Tree> = (0..HOSTS).map(|host| tree(&self.home(host).join("app"))).collect();
+        let whole = [old(), new()].iter().any(|wanted| trees.iter().all(|tree| tree == wanted));
+        assert!(whole && recovered.0 == Some(0), "{what}: {trees:#?}\n{said}\n{}", recovered.1);
+        let expected = if code == Some(0) { new() } else { trees[0].clone() };
+        assert_eq!(trees[0], expected, "{what}: it said that all went well\n{said}");
+        code
+    }
+}
+
+fn entries(list: &[(&str, &str)]) -> Tree {
+    list.iter().map(|(path, what)| ((*path).to_owned(), (*what).to_owned())).collect()
+}
+
+fn old() -> Tree {
+    entries(&[("conf", "644 old\n"), ("current", "-> one"), ("one", "dir"), ("one/data", "644 precious\n")])
+}
+
+fn new() -> Tree {
+    entries(&[("conf", "600 new\n"), ("current", "-> two"), ("two", "dir")])
+}
+
+fn tree(root: &Path) -> Tree {
+    let mut found = Tree::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let what = if meta.is_symlink() {
+                format!("-> {}", fs::read_link(&path).unwrap().display())
+            } else if meta.is_dir() {
+                folders.push(path.clone());
+                "dir".to_owned()
+            } else {
+                format!("{:o} {}", meta.permissions().mode() & 0o777, fs::read_to_string(&path).unwrap())
+            };
+            found.insert(path.strip_prefix(root).unwrap().display().to_string(), what);
+        }
+    }
+    found
+}
+
+async fn walk_host(host: usize, step: usize) {
+    let world = World::new().await;
+    for point in (1..MOST).step_by(step) {
+        world.reset();
+        let crash = world.home(host).join("crash");
+        fs::write(&crash, point.to_string()).unwrap();
+        world.one(&format!("host {host} died at point {point}"), None).await;
+        if crash.exists() {
+            println!("host {host}: {point} points or fewer");
+            assert!(point > 10, "the points are not compiled in");
+            return;
+        }
+    }
+    panic!("the walk has no end");
+}
+
+async fn walk_controller(step: usize) {
+    let world = World::new().await;
+    for frame in (1..MOST).step_by(step) {
+        world.reset();
+        let code = world.one(&format!("the controller died at frame {frame}"), Some(frame)).await;
+        if code.is_some() {
+            println!("controller: {frame} points or fewer");
+            assert!(frame > 10, "the points are not compiled in");
+            return;
+        }
+    }
+    panic!("the walk has no end");
+}
+
+macro_rules! walks {
+    ($($name:ident $all:ident $walk:ident($($host:literal)?);)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            $walk($($host,)? 5).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        #[ignore = "takes minutes"]
+        async fn $all() {
+            $walk($($host,)? 1).await;
+        }
+    )*};
+}
+
+walks! {
+    the_coordinator_host_may_die the_coordinator_host_may_die_anywhere walk_host(0);
+    another_host_may_die another_host_may_die_anywhere walk_host(1);
+    the_controller_may_die the_controller_may_die_anywhere walk_controller();
+}

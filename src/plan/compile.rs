@@ -8,9 +8,8 @@ use super::scope::StaticScope;
 use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
 use crate::bridge::Library;
 use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
-use crate::template::{Expr, Manner, Scope, Templar};
 use crate::module;
-use crate::template::{Expr, Scope, Templar};
+use crate::template::{Expr, Manner, Scope, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
 use crate::wire::Value;
 

@@ -93,7 +93,7 @@ impl ModuleCall<'_> {
     /// Whether the call may change the host. A command may not, when the task says so: `changed_when: false`.
     fn acts(&self, name: &str) -> bool {
         let step = &self.item.task.step;
-        let harmless = step.keyword(Keyword::ChangedWhen).and_then(crate::template::Expr::literal).map(to_wire);
+        let harmless = step.keyword(Keyword::ChangedWhen).and_then(Expr::literal).map(to_wire);
         match module::find(name).map(|entry| entry.reversible) {
             Some(Reversible::ReadOnly) => false,
             Some(Reversible::Impossible) => harmless.is_none_or(|value| value.to_bool() != Some(false)),

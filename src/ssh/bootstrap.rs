@@ -38,7 +38,7 @@ pub(super) struct Agents {
     own: Result<Bytes, String>,
     folder: Option<PathBuf>,
     name: String,
-    packed: OnceLock<Bytes>,
+    packed: OnceLock<Result<Bytes, String>>,
 }
 
 impl Agents {
@@ -69,19 +69,18 @@ impl Agents {
         std::fs::read(&path).map(Bytes::from).map_err(|error| format!("there is no agent for `{arch}`: {}: {error}", path.display()))
     }
 
-    /// `agent` in gzip's format; the own agent is packed once per run.
+    /// `agent` in gzip's format; the own agent is packed once per run, by the first who asks while the others wait.
     fn pack(&self, agent: &Bytes) -> io::Result<Bytes> {
-        let own = self.own.as_ref().is_ok_and(|own| own == agent);
-        if own && let Some(packed) = self.packed.get() {
-            return Ok(packed.clone());
+        let pack = || {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(agent)?;
+            encoder.finish().map(Bytes::from)
+        };
+        if self.own.as_ref().is_ok_and(|own| own == agent) {
+            let packed = self.packed.get_or_init(|| pack().map_err(|error| error.to_string()));
+            return packed.clone().map_err(io::Error::other);
         }
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(agent)?;
-        let packed = Bytes::from(encoder.finish()?);
-        if own {
-            drop(self.packed.set(packed.clone()));
-        }
-        Ok(packed)
+        pack()
     }
 
     /// The script that starts the agent in any POSIX shell. It holds no single quote and no `!`.

@@ -44,6 +44,7 @@ start_hosts() {
 }
 
 make_playbooks() {
+    : >"$lab/ansible.cfg"
     cp -r "$here/compare" "$lab/playbooks"
     head -c 1048576 /dev/urandom >"$lab/playbooks/artifact.bin"
     head -c 33554432 /dev/urandom >"$lab/playbooks/blob-32m.bin"
@@ -77,7 +78,7 @@ run() {
     [ "$program" != mitogen ] || strategy=mitogen_linear
     (
         cd "$lab"
-        export ANSIBLE_PIPELINING=1 ANSIBLE_STRATEGY=$strategy ANSIBLE_CONFIG=/dev/null ANSIBLE_HOME="$lab/ansible"
+        export ANSIBLE_PIPELINING=1 ANSIBLE_STRATEGY=$strategy ANSIBLE_CONFIG="$lab/ansible.cfg" ANSIBLE_HOME="$lab/ansible"
         export ANSIBLE_SSH_ARGS="-o ControlMaster=auto -o ControlPersist=60s" ANSIBLE_HOST_KEY_CHECKING=1
         [ "$program" != mitogen ] || export ANSIBLE_STRATEGY_PLUGINS=$mitogen
         [ "$program" != rappel ] || unset ANSIBLE_STRATEGY

@@ -58,7 +58,7 @@ fn volumes() {
     let mut agent = Agent::start(journal.path());
     let mut run = |check: bool, state: &str| {
         let given =
-            json!({"name": "data", "labels": {"keep": true}, "state": state, "docker_host": format!("unix://{}", socket.display())});
+            json!({"volume_name": "data", "labels": {"keep": true}, "state": state, "docker_host": format!("unix://{}", socket.display())});
         let mut given = call("docker_volume", params(given));
         given.check = check;
         agent.run(given).unwrap()

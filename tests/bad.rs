@@ -40,7 +40,14 @@ fn pictures(kind: &str, path: &Path) -> String {
         }
         "inventory" => {
             let (folder, options) = (Path::new("/"), Options::default());
-            let reading = Reading { loader: &loader, scripts: &NoScripts, plugins: &NoPlugins, folder, options: &options, renamed: std::cell::Cell::default() };
+            let reading = Reading {
+                loader: &loader,
+                scripts: &NoScripts,
+                plugins: &NoPlugins,
+                folder,
+                options: &options,
+                renamed: std::cell::Cell::default(),
+            };
             let inventory = Inventory::load(&reading, &[path.display().to_string()], &mut diags);
             inventory.hosts().for_each(|host| drop(inventory.vars(host, None, &mut diags)));
         }

@@ -179,7 +179,11 @@ fn no_code_is_without_explanation() {
 fn ten_thousand_tasks_are_checked_soon() {
     let mut site = String::from("- hosts: all\n  gather_facts: false\n  vars: {greeting: hello}\n  tasks:\n");
     for number in 0..10_000 {
-        writeln!(site, "    - name: task {number}\n      debug:\n        msg: \"{{{{ greeting }}}} {{{{ inventory_hostname | upper }}}} {number}\"").unwrap();
+        writeln!(
+            site,
+            "    - name: task {number}\n      debug:\n        msg: \"{{{{ greeting }}}} {{{{ inventory_hostname | upper }}}} {number}\""
+        )
+        .unwrap();
     }
     let folder = project(&site);
     let begun = Instant::now();

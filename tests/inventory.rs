@@ -21,7 +21,8 @@ fn loader() -> Loader {
 
 fn load(loader: &Loader, scripts: &dyn Scripts, source: &str) -> Inventory {
     let (options, mut diags) = (Options::default(), Diagnostics::default());
-    let reading = Reading { loader, scripts, plugins: &NoPlugins, folder: Path::new("/"), options: &options, renamed: std::cell::Cell::default() };
+    let reading =
+        Reading { loader, scripts, plugins: &NoPlugins, folder: Path::new("/"), options: &options, renamed: std::cell::Cell::default() };
     let inventory = Inventory::load(&reading, &[source.to_owned()], &mut diags);
     assert!(diags.iter().all(|found| found.severity == Severity::Warning), "{diags:?}");
     inventory

@@ -56,6 +56,7 @@ codes! {
     "irreversible": "The task belongs to a fleet transaction, and what it does cannot be undone: `command` and `shell` may do anything. If it only looks, say `changed_when: false`; if there is a way back, say it in `vars: {rappel_undo: …}` or in a `rescue:`.";
     "keyword-type": "The value of a keyword is of another kind than expected, for instance text where a number is needed.";
     "lookup-failed": "A lookup could not do its work: the file is missing, the program failed, the address does not answer.";
+    "include-depth": "Task files include each other without end. Give the include a condition that comes to an end, or use a loop.";
     "loop-type": "A loop needs a list. Use `dict2items` for a mapping, `query` instead of `lookup`, or `[x]` for one value.";
     "mandatory-variable": "A variable that `mandatory` asks for is not defined.";
     "merge-key": "`<<` merges mappings only: it needs a mapping, or a list of them.";
@@ -94,6 +95,7 @@ codes! {
     "transaction": "The fleet transaction cannot be opened, prepared or ended. `rappel status` shows what hosts know of it, `rappel recover` ends it.";
     "two-loops": "A task can have one loop. Combine the lists with `product` or `subelements`, or loop over `include_tasks`.";
     "two-users": "A play says twice who logs in: `user` is the old name of `remote_user`.";
+    "undo": "`rappel_undo` is a task without conditions, loops or files of the controller: one module with its parameters.";
     "unbalanced": "A quote or a template block is opened and not closed.";
     "unclosed-bracket": "A bracket is opened and not closed.";
     "unclosed-quote": "A quote is opened and not closed.";

@@ -54,6 +54,8 @@ pub fn check(plan: &Plan, subject: &Subject<'_>, diags: Diagnostics) -> Vec<Diag
 fn once(diags: Diagnostics) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashSet::new();
     let mut findings = diags.into_vec();
+    // Of two that say the same, the one that also helps is kept.
+    findings.sort_by_key(|finding| finding.help.is_none());
     findings.retain(|finding| {
         let place = finding.labels.first().map(|(span, _)| (span.source, span.start, span.end));
         seen.insert((finding.code.clone(), finding.message.clone(), place))

@@ -105,7 +105,11 @@ impl Survey {
         let rescue = step.section.is_some();
         let seen = Seen { step: step.clone(), certain, transaction: place.transaction, rescue };
         let place = Place { certain, depth: place.depth + 1, ..place };
-        if step.handler { self.handlers.push(seen) } else { self.steps.push(seen) }
+        if step.handler {
+            self.handlers.push(seen)
+        } else {
+            self.steps.push(seen)
+        }
         match step.work.name() {
             "include_tasks" => self.include_tasks(step, place, subject, diags),
             "include_role" => self.include_role(step, place, subject, diags),

@@ -337,7 +337,9 @@ impl Mentions {
                 continue;
             }
             let message = format!("nothing uses the variable `{name}` of {whose}");
-            diags.push(Diagnostic::warning("unused-variable", message).at(expr.span(), "").help("remove it, or check the name where it is used"));
+            diags.push(
+                Diagnostic::warning("unused-variable", message).at(expr.span(), "").help("remove it, or check the name where it is used"),
+            );
         }
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn run(options: &CheckOptions) -> Outcome {
     let plan = compiler.playbooks(&options.playbooks, &mut prepared.diags);
     let folder = |path: &PathBuf| path.parent().map(|folder| prepared.folder.join(folder));
     let folders = options.playbooks.iter().filter_map(folder).collect();
-    let subject = Subject { compiler: &compiler, inventory: &inventory, extra: &extra, atomic: options.atomic, magic: MAGIC_NAMES, folders };
+    let subject =
+        Subject { compiler: &compiler, inventory: &inventory, extra: &extra, atomic: options.atomic, magic: MAGIC_NAMES, folders };
     let found = check::check(&plan, &subject, std::mem::take(&mut prepared.diags));
     let bad = found.iter().any(|finding| finding.severity == Severity::Error || options.strict);
     let mut found: Vec<Finding> = found.into_iter().map(|diagnostic| Finding::new(diagnostic, &prepared.sources)).collect();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::inventory::constructed::Constructed;
 use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
 use super::settings::{Process, Settings};
 use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
-use super::inventory::constructed::Constructed;
 use crate::model::inventory::{self, Reading};
 use crate::model::{Inventory, Loader, Pattern};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};

@@ -16,7 +16,8 @@ const EVENTS: &str = include_str!("../event/mod.rs");
 /// Every page: its path below `docs/reference`, and its text in Markdown.
 pub fn reference() -> Vec<(String, String)> {
     let modules = MODULES.iter().map(|entry| (format!("modules/{}.md", entry.name), doc::module_page(entry)));
-    let pages = [("keywords.md", keywords()), ("cli.md", commands()), ("settings.md", settings()), ("events.md", events()), ("codes.md", codes())];
+    let pages =
+        [("keywords.md", keywords()), ("cli.md", commands()), ("settings.md", settings()), ("events.md", events()), ("codes.md", codes())];
     let schema = serde_json::to_string_pretty(&Config::schema()).unwrap_or_default();
     let config = [("config.md", Config::reference()), ("rappel.schema.json", format!("{schema}\n"))];
     modules.chain(pages.into_iter().chain(config).map(|(name, text)| (name.to_owned(), text))).collect()

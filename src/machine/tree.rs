@@ -55,7 +55,9 @@ impl Machine {
             return Ok(false);
         }
         let name = Temporary::name_beside(path);
-        self.place_link((target, path), "link", &name, &Intent::Link { path, target, temporary: &name }, |temporary| symlink(target, temporary))
+        self.place_link((target, path), "link", &name, &Intent::Link { path, target, temporary: &name }, |temporary| {
+            symlink(target, temporary)
+        })
     }
 
     /// Makes `path` a second name of the file `target`, replacing a file or link that is there.

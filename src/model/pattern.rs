@@ -65,7 +65,9 @@ impl Pattern {
                 continue;
             };
             if Path::new(file).is_dir() {
-                return Err(Diagnostic::error("unreadable", format!("`--limit @FILE` must be a file, not a directory: {file}")).at(part.span, ""));
+                return Err(
+                    Diagnostic::error("unreadable", format!("`--limit @FILE` must be a file, not a directory: {file}")).at(part.span, "")
+                );
             }
             let lines = sources.read(Path::new(file)).map_err(|error| {
                 Diagnostic::error("unreadable", format!("cannot read the limit file `{file}`: {error}")).at(part.span, "")

@@ -56,7 +56,9 @@ impl Call<'_> {
                 "Unsupported parameters for (shell) module: expand_argument_vars"
             }
             "wait_for" if self.given(&["port", "path"]).len() > 1 => "port and path parameter can not both be passed to wait_for",
-            "copy" if self.given(&["src", "content"]).is_empty() || self.params.get("src").and_then(Value::as_str) == Some("") => "src (or content) is required",
+            "copy" if self.given(&["src", "content"]).is_empty() || self.params.get("src").and_then(Value::as_str) == Some("") => {
+                "src (or content) is required"
+            }
             "copy" if !self.has("dest") => "dest is required",
             "copy" if self.given(&["src", "content"]).len() > 1 => "src and content are mutually exclusive",
             _ => return Ok(()),
@@ -244,7 +246,7 @@ mod tests {
                 "{path: /x, recurse: bogus}",
                 "argument 'recurse' is of type str and we were unable to convert to bool: The value 'bogus' is not a valid boolean.",
             ),
-            ("command", "{cmd: ls, argv: [ls]}", "parameters are mutually exclusive: "),
+            ("command", "{cmd: ls, argv: [ls]}", "only command or argv can be given, not both"),
             (
                 "wait_for",
                 "{port: abc}",

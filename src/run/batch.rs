@@ -96,7 +96,9 @@ impl Batch {
                 self.abort("the run was interrupted");
                 continue;
             }
-            self.transactions(&round).await;
+            if !self.transactions(&round).await {
+                continue;
+            }
             self.round(round).await;
             if self.shared.stop.is_cancelled() {
                 break;

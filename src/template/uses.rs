@@ -354,7 +354,7 @@ mod tests {
             ("{{ a.b.c is defined and a.b.c > 1 }}", "a? a?"),
             ("{% for x in xs if x %}{{ x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", "xs loop"),
             ("{% macro m(p, q=r) %}{{ p }}{% endmacro %}{{ m(1) }}", "r"),
-            ("{{ x if 'x' in vars else 1 }}", "vars x?"),
+            ("{{ x if 'x' in vars else 1 }}", "x? vars"),
         ] {
             assert_eq!(shown(text, UseKind::Variable), variables, "{text}");
         }
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn plugins_are_found_also_where_only_text_names_them() {
         let text = "{{ a | map('upper') | select('match', 'x') | selectattr('b', 'eq', 1) | list }}{{ lookup('file', 'x') }}";
-        assert_eq!(shown(text, UseKind::Filter), "upper map select selectattr list");
+        assert_eq!(shown(text, UseKind::Filter), "map upper select selectattr list");
         assert_eq!(shown(text, UseKind::Test), "match eq");
         assert_eq!(shown(text, UseKind::Lookup), "file");
         assert_eq!(knows(UseKind::Filter, "uper"), Err(Some("upper")));

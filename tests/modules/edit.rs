@@ -149,7 +149,7 @@ fn blocks() {
             json!({"path": "ROOT/f", "block": "x\ny", "insertafter": "^b"}),
             &format!("a\n{}b\n", BLOCK.replace("x\n", "old\n")),
             Some(format!("a\n{BLOCK}b\n")),
-            "Block updated",
+            "Block inserted",
         ),
         case("removes", json!({"path": "ROOT/f", "state": "absent"}), &format!("a\n{BLOCK}b\n"), Some("a\nb\n".into()), "Block removed"),
         case("removes when empty", json!({"path": "ROOT/f", "block": ""}), BLOCK, Some(String::new()), "Block removed"),

@@ -215,7 +215,7 @@ fn files() {
             module: "file",
             params: json!({"path": "ROOT/f", "owner": "nobody-of-that-name"}),
             before: Tree::new().file("f", "x"),
-            fails: Some("cannot change the owner: there is no user `nobody-of-that-name`"),
+            fails: Some("chown failed: failed to look up user nobody-of-that-name"),
             ..Case::default()
         },
     ]);

@@ -66,7 +66,7 @@ fn looks() {
             name: "slurp nothing",
             module: "slurp",
             params: json!({"src": "ROOT/f"}),
-            fails: Some("File not found: ROOT/f"),
+            fails: Some("file not found: ROOT/f"),
             ..Case::default()
         },
         Case {

@@ -71,7 +71,11 @@ fn firewalls_that_are_right_are_left_alone() {
         case("is on, with its policy", "ufw", json!({"state": "enabled", "policy": "deny", "direction": "incoming"})),
         case("has the rule", "ufw", json!({"rule": "allow", "port": "443", "proto": "tcp"})),
         case("logs", "ufw", json!({"logging": "low"})),
-        case("lets the service in", "firewalld", json!({"service": "https", "zone": "public", "permanent": true, "immediate": true, "state": "enabled"})),
+        case(
+            "lets the service in",
+            "firewalld",
+            json!({"service": "https", "zone": "public", "permanent": true, "immediate": true, "state": "enabled"}),
+        ),
         case("keeps the service out", "firewalld", json!({"service": "telnet", "state": "disabled"})),
         case("has no such module", "modprobe", json!({"name": "rappel-none", "state": "absent"})),
     ]);
@@ -136,7 +140,8 @@ fn server(body: &'static str) -> String {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             stream.write_all((head + body).as_bytes()).unwrap();
         }
     });

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::inventory::{Inventory, Options, Origin, Plugins};
 use crate::model::inventory::InvalidGroupChars;
+use crate::model::inventory::{Inventory, Options, Origin, Plugins};
 use crate::plan::Vars;
 use crate::template::{Expr, Scope, Templar, to_wire};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
@@ -28,7 +28,10 @@ impl Plugins for Constructed<'_> {
             strict: flag("strict", false),
             leading_separator: flag("leading_separator", true),
             vars_plugins: flag("use_vars_plugins", false),
-            extra_vars: flag("use_extra_vars", std::env::var_os("ANSIBLE_INVENTORY_USE_EXTRA_VARS").is_some_and(|set| set == "1" || set == "True")),
+            extra_vars: flag(
+                "use_extra_vars",
+                std::env::var_os("ANSIBLE_INVENTORY_USE_EXTRA_VARS").is_some_and(|set| set == "1" || set == "True"),
+            ),
         };
         let hosts: Vec<String> = inventory.hosts().map(|host| host.name.clone()).collect();
         for host in hosts {
@@ -102,7 +105,9 @@ impl Rules<'_> {
                 diags.push(Diagnostic::error("missing-key", "an entry of `keyed_groups` needs a `key`").at(rule.span, ""));
                 continue;
             };
-            let Some(found) = self.evaluate(key, &scope, &format!("could not make a group from `key` for host `{host}`"), diags) else { continue };
+            let Some(found) = self.evaluate(key, &scope, &format!("could not make a group from `key` for host `{host}`"), diags) else {
+                continue;
+            };
             let text = |name: &str| {
                 let expr = self.plugin.templar.compile(rule.get(name)?, &mut Diagnostics::default());
                 self.plugin.templar.render(&expr, &scope).ok()

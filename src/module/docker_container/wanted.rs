@@ -403,7 +403,7 @@ mod tests {
             (r#"{"name": "w", "stop_timeout": 1}"#, None),
             (r#"{"name": "w", "env": {"A": true}}"#, Some("env")),
             (r#"{"name": "w", "command": ["b", "a"]}"#, Some("command")),
-            (r#"{"name": "w", "ports": ["127.0.0.1:8080:80"]}"#, Some("published_ports")),
+            (r#"{"name": "w", "published_ports": ["127.0.0.1:8080:80"]}"#, Some("published_ports")),
             (r#"{"name": "w", "env": {"A": 2}, "comparisons": {"*": "ignore"}}"#, None),
             (r#"{"name": "w", "labels": {"x": "z"}, "comparisons": {"env": "ignore"}}"#, Some("labels")),
         ] {
@@ -420,7 +420,7 @@ mod tests {
         for (text, nanoseconds) in [("1m30s", 90_000_000_000), ("500ms", 500_000_000), ("5", 5_000_000_000)] {
             assert_eq!(span(&text.into()).unwrap(), nanoseconds, "{text}");
         }
-        let (exposed, bound) = ports(&module(r#"{"name": "w", "ports": ["9000-9001:80-81", "[::1]:53:53/udp"]}"#)).unwrap();
+        let (exposed, bound) = ports(&module(r#"{"name": "w", "published_ports": ["9000-9001:80-81", "[::1]:53:53/udp"]}"#)).unwrap();
         let keys: Vec<&str> = bound.keys().map(String::as_str).collect();
         assert_eq!((exposed.len(), keys), (3, vec!["80/tcp", "81/tcp", "53/udp"]));
     }

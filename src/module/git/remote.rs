@@ -30,7 +30,7 @@ impl Remote {
     }
 
     fn read(text: &str, version: &str) -> Self {
-        let commit = |name: &str| text.lines().filter_map(|line| line.split_once('\t')).find(|(_, found)| *found == name).map(|(commit, _)| commit);
+        let commit = |name: &str| text.lines().filter(|line| !line.starts_with("ref: ")).filter_map(|line| line.split_once('\t')).find(|(_, found)| *found == name).map(|(commit, _)| commit);
         let owned = |commit: &str| Some(commit.to_owned());
         if version == "HEAD" {
             let branch = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD")).map(str::to_owned);

@@ -171,7 +171,8 @@ impl Human {
         if let ([playbook], count) = plays
             && self.look.verbosity > 1
         {
-            let name = std::path::Path::new(playbook).file_name().map_or_else(|| playbook.clone(), |name| name.to_string_lossy().into_owned());
+            let name =
+                std::path::Path::new(playbook).file_name().map_or_else(|| playbook.clone(), |name| name.to_string_lossy().into_owned());
             self.banner(&format!("PLAYBOOK: {name}"), to)?;
             self.line(Color::Verbose, &format!("{count} plays in {playbook}"), to.out)?;
         }

@@ -24,8 +24,9 @@ pub(in crate::run) struct Carried {
 }
 
 impl Batch {
-    /// Opens the transactions that hosts of `round` enter, and closes those that all hosts have left.
-    pub(in crate::run) async fn transactions(&mut self, round: &Round) {
+    /// Opens the transactions that hosts of `round` enter, and closes those that all hosts have left. `false`: the round must not
+    /// begin, because what a transaction asks for makes no sense.
+    pub(in crate::run) async fn transactions(&mut self, round: &Round) -> bool {
         self.mark_aborting();
         self.close_left().await;
         for host in &round.hosts {
@@ -40,11 +41,12 @@ impl Batch {
                     Err(diagnostic) => {
                         self.shared.fail_run(diagnostic).await;
                         self.abort("the transaction's terms are wrong");
-                        return;
+                        return false;
                     }
                 }
             }
         }
+        true
     }
 
     fn is_inside(&self, host: &str, path: &Path) -> bool {

@@ -99,10 +99,11 @@ fn batches_before_go_back_too() {
 fn a_transaction_may_be_each_hosts_own() {
     let folder = old();
     let rest = format!("    - debug: {{msg: \"after on {{{{ inventory_hostname }}}}\"}}\n{HANDLER}");
-    // Each host has a journal of its own: on one machine the user is the same, so one host at a time.
+    // Each host has a journal of its own: on one machine the user is the same, so one host at a time. A batch that is lost ends
+    // the play, so `h4` is not begun.
     let run = play(&folder, &release("  serial: 1\n", "{scope: host}", FAIL, &rest));
-    assert_eq!(content(&folder, ""), ["new\n", "new\n", "old\n", "new\n"], "{}{}", run.stdout, run.stderr);
-    assert!(run.has("after on h2") && !run.has("after on h3") && run.has("after on h4"), "{}", run.stdout);
+    assert_eq!(content(&folder, ""), ["new\n", "new\n", "old\n", "old\n"], "{}{}", run.stdout, run.stderr);
+    assert!(run.has("after on h2") && !run.has("after on h3"), "{}", run.stdout);
 }
 
 #[test]

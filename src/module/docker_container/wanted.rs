@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn only_what_is_said_is_compared() {
         let found: Value = serde_json::from_str(
-            r#"{"Image": "sha256:1", "Config": {"Env": ["A=1", "PATH=/bin"], "Labels": {"x": "y"}, "Cmd": ["a", "b"]},
+            r#"{"Image": "sha256:1", "Config": {"Env": ["A=1", "PATH=/bin"], "Labels": {"x": "y"}, "Cmd": ["a", "b"], "ExposedPorts": {"80/tcp": {}}},
                 "HostConfig": {"Memory": 67108864, "Binds": ["/a:/b"], "RestartPolicy": {"Name": "always", "MaximumRetryCount": 0},
                 "PortBindings": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}}}"#,
         )

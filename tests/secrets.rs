@@ -138,7 +138,10 @@ fn play(folder: &Path, options: &[&str]) -> Output {
 fn no_secret_is_in_anything_that_is_written() {
     for output in ["human", "json", "jsonl", "junit", "github", "quiet"] {
         let folder = project();
-        let done = play(folder.path(), &["--diff", "-vvvv", "--output", output]);
+        let done = play(folder.path(), &["--diff", "-vvvv", "--output", output, "--record", "run.jsonl"]);
+        let record = folder.path().join("run.jsonl");
+        assert_eq!(fs::metadata(&record).unwrap().permissions().mode() & 0o777, 0o600);
+        search("the record", &fs::read(record).unwrap());
         search(&format!("the output `{output}`"), &done.stdout);
         search(&format!("standard error of `{output}`"), &done.stderr);
         let mut files = Vec::new();

@@ -21,6 +21,7 @@ pub mod snippet;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::event::Event;
@@ -87,7 +88,7 @@ impl Outputs {
     /// # Errors
     /// Where the file cannot be created.
     pub fn add_file(&mut self, reporter: Box<dyn Reporter + Send>, path: &Path) -> io::Result<()> {
-        let file = BufWriter::new(File::create(path)?);
+        let file = BufWriter::new(private(path)?);
         self.outputs.push(Output { reporter, file: Some((path.display().to_string(), file)) });
         Ok(())
     }
@@ -131,6 +132,11 @@ impl Output {
         out.flush()?;
         err.flush()
     }
+}
+
+/// What a run showed is for its owner: a new file is readable by nobody else.
+fn private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

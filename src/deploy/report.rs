@@ -108,7 +108,7 @@ impl Report {
         match self.exit {
             Exit::Success if self.skipped => "nothing to do",
             Exit::Success => "success",
-            Exit::RollbackFailed if self.is_only_unknown() => "hosts unknown",
+            Exit::RollbackFailed | Exit::Unreachable if self.is_only_unknown() => "hosts unknown",
             Exit::RollbackFailed => "MIXED FLEET",
             _ if self.rolled_back => "rolled back",
             Exit::Interrupted => "cancelled",

@@ -94,7 +94,7 @@ async fn a_host_that_dies_in_the_middle_is_named_and_recovered_when_it_is_back()
     // The power goes: its sshd with all sessions, its agent and its programs.
     world.hosts[2].die();
     let done = wait(&mut child, &log);
-    assert_eq!(done.code, 6, "{}", done.text);
+    assert_eq!(done.code, 4, "{}", done.text);
     assert!(done.text.contains("shop:2.0.0 web:2.0.0: hosts unknown"), "{}", done.text);
     for index in [0, 1] {
         assert_eq!(world.hosts[index].state()["current_version"], "shop:1.0.0", "{}", done.text);

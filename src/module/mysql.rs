@@ -6,15 +6,21 @@
 use super::prelude::*;
 use crate::machine::{Undo, find_program, own_home};
 
-/// How to reach a server.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Login {
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
-    pub(super) host: String,
-    pub(super) port: i64,
-    pub(super) socket: Option<String>,
-    pub(super) config_file: Option<String>,
+params! {
+    pub struct Login {
+        /// The user to log in as.
+        login_user: Option<String>,
+        /// The password of that one.
+        login_password: Option<String>,
+        /// The server.
+        login_host: String = "localhost",
+        /// Its port.
+        login_port: i64 = 3306,
+        /// Its socket.
+        login_unix_socket: Option<String>,
+        /// A file with user and password.
+        config_file: Option<String>,
+    }
 }
 
 impl Login {
@@ -28,15 +34,15 @@ impl Login {
         if let Some(file) = config.filter(|file| file.is_file()) {
             command = command.arg(format!("--defaults-extra-file={}", file.display()));
         }
-        if let Some(user) = &self.user {
+        if let Some(user) = &self.login_user {
             command = command.arg(format!("--user={user}"));
         }
-        command = match &self.socket {
+        command = match &self.login_unix_socket {
             Some(socket) => command.arg(format!("--socket={socket}")),
-            None if self.host == "localhost" => command,
-            None => command.arg(format!("--host={}", self.host)).arg(format!("--port={}", self.port)),
+            None if self.login_host == "localhost" => command,
+            None => command.arg(format!("--host={}", self.login_host)).arg(format!("--port={}", self.login_port)),
         };
-        Ok(match &self.password {
+        Ok(match &self.login_password {
             // Not as an option: everybody on the host would see it.
             Some(password) => command.env("MYSQL_PWD", password),
             None => command,
@@ -68,7 +74,7 @@ impl Login {
         let undo = match undo {
             Err(words) => Undo::Impossible(words),
             // The journal keeps no passwords.
-            Ok(sql) if self.password.is_some() => Undo::Impossible(format!("`{sql}` would need the password of the login")),
+            Ok(sql) if self.login_password.is_some() => Undo::Impossible(format!("`{sql}` would need the password of the login")),
             Ok(sql) => {
                 let command = self.client("", machine)?.args(["-e", sql.as_str()]);
                 Undo::Command(sql, command.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect())

@@ -40,19 +40,8 @@ params! {
         force: bool = false,
         /// More options for the program that dumps.
         dump_extra_args: Option<String>,
-        /// The user.
-        login_user: Option<String>,
-        /// The password.
-        login_password: Option<String>,
-        /// The server.
-        login_host: String = "localhost",
-        /// Its port.
-        login_port: i64 = 3306,
-        /// Its socket.
-        login_unix_socket: Option<String>,
-        /// A file with user and password.
-        config_file: Option<String>,
     }
+    group = login: Login;
     rules = [Rule::When("state", "dump", &["target"]), Rule::When("state", "import", &["target"])];
 }
 
@@ -60,14 +49,7 @@ impl Module for MysqlDb {
     const REVERSIBLE: Reversible = Reversible::BestEffort;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = Login {
-            user: self.login_user.clone(),
-            password: self.login_password.clone(),
-            host: self.login_host.clone(),
-            port: self.login_port,
-            socket: self.login_unix_socket.clone(),
-            config_file: self.config_file.clone(),
-        };
+        let login = &self.login;
         let mut executed = Vec::new();
         let all = self.name.iter().any(|name| name == "all");
         if all && matches!(self.state, State::Present | State::Absent) {
@@ -92,7 +74,7 @@ impl Module for MysqlDb {
             }
         }
         if matches!(self.state, State::Dump | State::Import) {
-            executed.extend(self.transfer(&login, all, &known, machine)?);
+            executed.extend(self.transfer(login, all, &known, machine)?);
         }
         let names = self.name.join(" ");
         Ok(machine.outcome().with("db", names).with("db_list", self.name.clone()).with("executed_commands", executed))

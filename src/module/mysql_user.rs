@@ -56,21 +56,10 @@ params! {
         check_implicit_admin: bool = false,
         /// Keep changes of users out of the server's log.
         sql_log_bin: bool = true,
-        /// The user to log in as.
-        login_user: Option<String>,
-        /// The password of that one.
-        login_password: Option<String>,
-        /// The server.
-        login_host: String = "localhost",
-        /// Its port.
-        login_port: i64 = 3306,
-        /// Its socket.
-        login_unix_socket: Option<String>,
-        /// A file with user and password.
-        config_file: Option<String>,
         /// Read for compatibility: columns are compared as they are written.
         column_case_sensitive: Option<bool>,
     }
+    group = login: Login;
     rules = [Rule::Exclusive(&["append_privs", "subtract_privs"])];
 }
 
@@ -78,7 +67,7 @@ impl Module for MysqlUser {
     const REVERSIBLE: Reversible = Reversible::BestEffort;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = self.login(machine);
+        let login = self.admin(machine);
         let hosts = self.hosts(&login, machine)?;
         let mut password_changed = false;
         let msg = match self.state {
@@ -116,16 +105,9 @@ impl Module for MysqlUser {
 }
 
 impl MysqlUser {
-    fn login(&self, machine: &Machine) -> Login {
-        let login = Login {
-            user: self.login_user.clone(),
-            password: self.login_password.clone(),
-            host: self.login_host.clone(),
-            port: self.login_port,
-            socket: self.login_unix_socket.clone(),
-            config_file: self.config_file.clone(),
-        };
-        let implicit = Login { user: Some("root".to_owned()), password: None, ..login.clone() };
+    fn admin(&self, machine: &Machine) -> Login {
+        let login = self.login.clone();
+        let implicit = Login { login_user: Some("root".to_owned()), login_password: None, ..login.clone() };
         if self.check_implicit_admin && implicit.ask("SELECT 1;", machine).is_ok() { implicit } else { login }
     }
 

@@ -6,17 +6,29 @@
 use super::prelude::*;
 use crate::machine::Undo;
 
-/// How to reach a server.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: Option<String>,
-    pub(super) host: Option<String>,
-    pub(super) socket: Option<String>,
-    pub(super) port: i64,
-    pub(super) ssl_mode: Option<String>,
-    pub(super) ca_cert: Option<String>,
-    pub(super) session_role: Option<String>,
+params! {
+    pub struct Access {
+        /// The user to log in as.
+        login_user | login: String = "postgres",
+        /// The password of that one.
+        login_password: Option<String>,
+        /// The server.
+        login_host | host: Option<String>,
+        /// The directory of its socket.
+        login_unix_socket | unix_socket: Option<String>,
+        /// Its port.
+        login_port | port: i64 = 5432,
+        /// Whether the connection is encrypted: `disable`, `require`, `verify-full` …
+        ssl_mode: Option<String>,
+        /// The authority that its certificate must come from.
+        ca_cert | ssl_rootcert: Option<String>,
+    }
+}
+
+/// How to reach a server, and the role to take on there.
+pub(super) struct Login<'a> {
+    pub(super) access: &'a Access,
+    pub(super) role: Option<&'a str>,
 }
 
 /// Separates fields and records of what `psql` prints; no text has these.
@@ -25,22 +37,23 @@ const RECORD: char = '\u{1e}';
 /// Stands before and after the answer that counts.
 const MARK: &str = "\u{1d}";
 
-impl Login {
+impl Login<'_> {
     /// A program of the server (`psql`, `pg_dump`), told how to reach it.
     pub(super) fn program(&self, name: &str, database: &str) -> Command {
-        let host = self.socket.as_deref().or(self.host.as_deref()).filter(|host| !host.is_empty());
-        let mut command = Command::new(name).plain().args(["-U", self.user.as_str(), "-p", self.port.to_string().as_str(), "-w"]);
+        let access = self.access;
+        let host = access.login_unix_socket.as_deref().or(access.login_host.as_deref()).filter(|host| !host.is_empty());
+        let mut command = Command::new(name).plain().args(["-U", access.login_user.as_str(), "-p", access.login_port.to_string().as_str(), "-w"]);
         if let Some(host) = host {
             command = command.args(["-h", host]);
         }
         command = command.args(["-d", database]);
-        if let Some(password) = &self.password {
+        if let Some(password) = &access.login_password {
             command = command.env("PGPASSWORD", password);
         }
-        if let Some(mode) = &self.ssl_mode {
+        if let Some(mode) = &access.ssl_mode {
             command = command.env("PGSSLMODE", mode);
         }
-        match &self.ca_cert {
+        match &access.ca_cert {
             Some(path) => command.env("PGSSLROOTCERT", path),
             None => command,
         }
@@ -50,7 +63,7 @@ impl Login {
     fn psql(&self, database: &str, sql: &str) -> Command {
         let (field, record) = (format!("--field-separator={FIELD}"), format!("--record-separator={RECORD}"));
         let options = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", field.as_str(), record.as_str()];
-        let role = self.session_role.as_ref().map_or_else(String::new, |role| format!("SET ROLE {};\n", name(role)));
+        let role = self.role.map_or_else(String::new, |role| format!("SET ROLE {};\n", name(role)));
         // On its input, so that no password is seen in the list of processes.
         self.program("psql", database).args(options).stdin(format!("{role}{sql}\n"))
     }
@@ -111,7 +124,7 @@ impl Login {
         match undo {
             Err(words) => Undo::Impossible(words),
             // The journal keeps no passwords.
-            Ok(sql) if self.password.is_some() => Undo::Impossible(format!("`{sql}` would need the password of {}", self.user)),
+            Ok(sql) if self.access.login_password.is_some() => Undo::Impossible(format!("`{sql}` would need the password of {}", self.access.login_user)),
             Ok(sql) => {
                 let command = self.program("psql", database).args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql.as_str()]);
                 Undo::Command(sql, command.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect())

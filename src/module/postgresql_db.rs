@@ -8,7 +8,7 @@
 //! The server's own programs do the work. A database that was removed, and what a restore overwrote, do not come back: dump it
 //! before.
 
-use super::postgres::{Login, literal, name};
+use super::postgres::{Access, Login, literal, name};
 use super::prelude::*;
 use crate::machine::{Undo, words};
 
@@ -51,23 +51,10 @@ params! {
         maintenance_db | login_db: String = "postgres",
         /// The role to take on.
         session_role: Option<String>,
-        /// The user.
-        login_user | login: String = "postgres",
-        /// The password.
-        login_password: Option<String>,
-        /// The server.
-        login_host | host: Option<String>,
-        /// The directory of its socket.
-        login_unix_socket | unix_socket: Option<String>,
-        /// Its port.
-        login_port | port: i64 = 5432,
-        /// Whether the connection is encrypted: `disable`, `require`, `verify-full` …
-        ssl_mode: Option<String>,
-        /// The authority that its certificate must come from.
-        ca_cert | ssl_rootcert: Option<String>,
         /// Refuse dangerous names; they are always quoted here.
         trust_input: bool = true,
     }
+    group = access: Access;
     rules = [Rule::When("state", "rename", &["target"]), Rule::When("state", "dump", &["target"]), Rule::When("state", "restore", &["target"])];
 }
 
@@ -85,16 +72,7 @@ impl Module for PostgresqlDb {
     const REVERSIBLE: Reversible = Reversible::BestEffort;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = Login {
-            user: self.login_user.clone(),
-            password: self.login_password.clone(),
-            host: self.login_host.clone(),
-            socket: self.login_unix_socket.clone(),
-            port: self.login_port,
-            ssl_mode: self.ssl_mode.clone(),
-            ca_cert: self.ca_cert.clone(),
-            session_role: self.session_role.clone(),
-        };
+        let login = Login { access: &self.access, role: self.session_role.as_deref() };
         let mut executed: Vec<String> = Vec::new();
         match self.state {
             State::Dump | State::Restore => return self.transfer(&login, machine),
@@ -126,13 +104,13 @@ impl Module for PostgresqlDb {
 }
 
 impl PostgresqlDb {
-    fn act(&self, login: &Login, sql: String, undo: Result<String, String>, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
+    fn act(&self, login: &Login<'_>, sql: String, undo: Result<String, String>, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
         login.act(&self.maintenance_db, &format!("{sql};"), undo, machine)?;
         executed.push(sql);
         Ok(())
     }
 
-    fn find(&self, login: &Login, wanted: &str, machine: &Machine) -> Result<Option<Found>, Failure> {
+    fn find(&self, login: &Login<'_>, wanted: &str, machine: &Machine) -> Result<Option<Found>, Failure> {
         let sql = format!(
             "SELECT r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datconnlimit, coalesce(shobj_description(d.oid, 'pg_database'), '') \
              FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = {};",
@@ -163,7 +141,7 @@ impl PostgresqlDb {
         sql
     }
 
-    fn alter(&self, login: &Login, found: &Found, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
+    fn alter(&self, login: &Login<'_>, found: &Found, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
         let plain = |encoding: &str| encoding.to_uppercase().replace(['-', '_'], "");
         let fixed = [
             ("encoding", &self.encoding, &found.encoding, true),
@@ -193,7 +171,7 @@ impl PostgresqlDb {
         Ok(())
     }
 
-    fn rename(&self, login: &Login, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
+    fn rename(&self, login: &Login<'_>, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
         let target = self.target.clone().unwrap_or_default();
         match (self.find(login, &self.name, machine)?, self.find(login, &target, machine)?) {
             (None, Some(_)) => Ok(()),
@@ -206,7 +184,7 @@ impl PostgresqlDb {
         }
     }
 
-    fn transfer(&self, login: &Login, machine: &mut Machine) -> Result<Outcome, Failure> {
+    fn transfer(&self, login: &Login<'_>, machine: &mut Machine) -> Result<Outcome, Failure> {
         let target = machine.path(self.target.as_deref().unwrap_or_default());
         let shown = target.display().to_string();
         let ends = |end: &str| shown.ends_with(end);

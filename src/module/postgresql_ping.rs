@@ -6,44 +6,22 @@
 //!   until: db.is_available
 //! ```
 
-use super::postgres::Login;
+use super::postgres::{Access, Login};
 use super::prelude::*;
 
 params! {
     pub struct PostgresqlPing {
         /// The database to connect to.
         login_db | db: String = "postgres",
-        /// The user.
-        login_user | login: String = "postgres",
-        /// The password.
-        login_password: Option<String>,
-        /// The server.
-        login_host | host: Option<String>,
-        /// The directory of its socket.
-        login_unix_socket | unix_socket: Option<String>,
-        /// Its port.
-        login_port | port: i64 = 5432,
-        /// Whether the connection is encrypted: `disable`, `require`, `verify-full` …
-        ssl_mode: Option<String>,
-        /// The authority that its certificate must come from.
-        ca_cert | ssl_rootcert: Option<String>,
     }
+    group = access: Access;
 }
 
 impl Module for PostgresqlPing {
     const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = Login {
-            user: self.login_user,
-            password: self.login_password,
-            host: self.login_host,
-            socket: self.login_unix_socket,
-            port: self.login_port,
-            ssl_mode: self.ssl_mode,
-            ca_cert: self.ca_cert,
-            session_role: None,
-        };
+        let login = Login { access: &self.access, role: None };
         let asked = login.ask(&self.login_db, "SELECT current_setting('server_version_num'), version()", machine);
         let (version, complaint) = match &asked {
             Ok(rows) => (rows.first().and_then(|row| Some((row.first()?.parse::<i64>().ok()?, row.get(1)?.clone()))), String::new()),

@@ -8,7 +8,7 @@
 //!
 //! Values of a single `SELECT` keep their types; others come as text. In check mode everything is rolled back.
 
-use super::postgres::{Login, literal};
+use super::postgres::{Access, Login, literal};
 use super::prelude::*;
 use super::{Field, Kind};
 
@@ -30,23 +30,10 @@ params! {
         login_db | db: String = "postgres",
         /// The role to take on.
         session_role: Option<String>,
-        /// The user.
-        login_user | login: String = "postgres",
-        /// The password.
-        login_password: Option<String>,
-        /// The server.
-        login_host | host: Option<String>,
-        /// The directory of its socket.
-        login_unix_socket | unix_socket: Option<String>,
-        /// Its port.
-        login_port | port: i64 = 5432,
-        /// Whether the connection is encrypted: `disable`, `require`, `verify-full` …
-        ssl_mode: Option<String>,
-        /// The authority that its certificate must come from.
-        ca_cert | ssl_rootcert: Option<String>,
         /// Refuse dangerous input; values are always quoted here.
         trust_input: bool = true,
     }
+    group = access: Access;
     rules = [Rule::Exclusive(&["positional_args", "named_args"])];
 }
 
@@ -68,16 +55,7 @@ impl Module for PostgresqlQuery {
     const REVERSIBLE: Reversible = Reversible::Impossible;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = Login {
-            user: self.login_user.clone(),
-            password: self.login_password.clone(),
-            host: self.login_host.clone(),
-            socket: self.login_unix_socket.clone(),
-            port: self.login_port,
-            ssl_mode: self.ssl_mode.clone(),
-            ca_cert: self.ca_cert.clone(),
-            session_role: self.session_role.clone(),
-        };
+        let login = Login { access: &self.access, role: self.session_role.as_deref() };
         if self.autocommit && machine.checking() {
             return Err(Failure::new("Using autocommit is mutually exclusive with check_mode"));
         }
@@ -139,7 +117,7 @@ impl PostgresqlQuery {
     }
 
     /// The rows of one query, and what the server says of it.
-    fn one(&self, login: &Login, query: &str, machine: &mut Machine) -> Result<(Vec<Value>, String), Failure> {
+    fn one(&self, login: &Login<'_>, query: &str, machine: &mut Machine) -> Result<(Vec<Value>, String), Failure> {
         let bare = query.trim().trim_end_matches(';').trim_end();
         let word = bare.split(|character: char| !character.is_alphabetic()).next().unwrap_or_default().to_uppercase();
         let mut before = String::new();

@@ -7,7 +7,7 @@
 //!
 //! A password is compared with what the server keeps of it, so it is changed only when it is another.
 
-use super::postgres::{Login, literal, name};
+use super::postgres::{Access, Login, literal, name};
 use super::prelude::*;
 use super::scram;
 
@@ -44,23 +44,10 @@ params! {
         login_db | db: String = "postgres",
         /// The role to take on.
         session_role: Option<String>,
-        /// The user.
-        login_user | login: String = "postgres",
-        /// The password of that one.
-        login_password: Option<String>,
-        /// The server.
-        login_host | host: Option<String>,
-        /// The directory of its socket.
-        login_unix_socket | unix_socket: Option<String>,
-        /// Its port.
-        login_port | port: i64 = 5432,
-        /// Whether the connection is encrypted: `disable`, `require`, `verify-full` …
-        ssl_mode: Option<String>,
-        /// The authority that its certificate must come from.
-        ca_cert | ssl_rootcert: Option<String>,
         /// Refuse dangerous input; names and values are always quoted here.
         trust_input: bool = true,
     }
+    group = access: Access;
 }
 
 /// Flags with the column that has them.
@@ -78,16 +65,7 @@ impl Module for PostgresqlUser {
     const REVERSIBLE: Reversible = Reversible::BestEffort;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let login = Login {
-            user: self.login_user.clone(),
-            password: self.login_password.clone(),
-            host: self.login_host.clone(),
-            socket: self.login_unix_socket.clone(),
-            port: self.login_port,
-            ssl_mode: self.ssl_mode.clone(),
-            ca_cert: self.ca_cert.clone(),
-            session_role: self.session_role.clone(),
-        };
+        let login = Login { access: &self.access, role: self.session_role.as_deref() };
         let flags = self.flags()?;
         let columns = FLAGS.map(|(_, column)| column).join(", ");
         let sql = format!(

@@ -76,8 +76,7 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
             cargo.env_remove(name);
         }
     }
-    // Fixed addresses and no unwinding: a tenth of the size. The worker reads what its controller sends, and panics abort.
-    let shape = if profile == "agent" { "\x1f-Crelocation-model=static\x1f-Cforce-unwind-tables=no" } else { "" };
+    let shape = if profile == "agent" { small(target_dir)? } else { String::new() };
     cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-feature=+crt-static{shape}"));
     if target.ends_with("-musl") {
         // The C in it needs no C library, so the host's own compiler will do.
@@ -91,6 +90,20 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
         return Err(format!("building the static agent failed: {status}"));
     }
     Ok(target_dir.join(target).join(folder).join("rappel-agent"))
+}
+
+/// Fixed addresses and no tables for unwinding: a fifth of the size. The worker reads what its controller sends, and panics abort.
+///
+/// The standard library comes with its tables, and only the linker can leave them out. Those of the C library's start files stay:
+/// they end the list that these files register.
+fn small(target_dir: &Path) -> Result<String, String> {
+    let script = target_dir.join("no-unwinding.ld");
+    let text = "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .text;\n";
+    fs::create_dir_all(target_dir)
+        .and_then(|()| fs::write(&script, text))
+        .map_err(|error| format!("cannot write {}: {error}", script.display()))?;
+    let linker = format!("-Clink-args=-Wl,--no-eh-frame-hdr -Wl,-T,{}", script.display());
+    Ok(["-Crelocation-model=static", "-Cforce-unwind-tables=no", &linker].map(|flag| format!("\x1f{flag}")).concat())
 }
 
 /// The same machine with musl, where Rust can build for it: glibc is a third of the worker when it is linked into it.

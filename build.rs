@@ -98,7 +98,8 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
 /// they end the list that these files register.
 fn small(target_dir: &Path) -> Result<String, String> {
     let script = target_dir.join("no-unwinding.ld");
-    let text = "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .text;\n";
+    let text =
+        "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .text;\n";
     fs::create_dir_all(target_dir)
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| format!("cannot write {}: {error}", script.display()))?;

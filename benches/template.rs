@@ -3,6 +3,8 @@
 //! `cargo bench --bench template` measures rappel, `benches/template_ansible.py` the same under ansible-core. Both print the
 //! time for one host; `cargo bench --bench template -- --test` only checks that all renders.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;

@@ -83,7 +83,7 @@ fn run(path: &Path) -> String {
         inside = line.starts_with("error") || (inside && !line.is_empty());
         if inside {
             drawn += &format!("{}\n", line.trim_end());
-        } else if drawn.ends_with("\n") && !drawn.ends_with("\n\n") && line.is_empty() {
+        } else if drawn.ends_with('\n') && !drawn.ends_with("\n\n") && line.is_empty() {
             drawn.push('\n');
         }
     }

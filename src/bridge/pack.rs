@@ -91,7 +91,8 @@ impl Packer<'_> {
 
     fn import(&mut self, importer: &str, found: &Found, import: &Import) -> Result<(), Unusable> {
         let Some(base) = absolute(importer, found.package, import) else { return Ok(()) };
-        if !is_ours(&base) && !(base == "ansible" && import.names.iter().any(|name| name == "module_utils")) {
+        let whole = base == "ansible" && import.names.iter().any(|name| name == "module_utils");
+        if !is_ours(&base) && !whole {
             return Ok(());
         }
         let mut taken = false;

@@ -106,9 +106,9 @@ impl Survey {
         let seen = Seen { step: step.clone(), certain, transaction: place.transaction, rescue };
         let place = Place { certain, depth: place.depth + 1, ..place };
         if step.handler {
-            self.handlers.push(seen)
+            self.handlers.push(seen);
         } else {
-            self.steps.push(seen)
+            self.steps.push(seen);
         }
         match step.work.name() {
             "include_tasks" => self.include_tasks(step, place, subject, diags),

@@ -74,11 +74,11 @@ impl Handler for Guest {
     type Error = Error;
 
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        Ok(self.verdict(&offer.public_key))
+        Ok(self.verdict(offer.public_key))
     }
 
     async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
-        Ok(self.verdict(&key.public_key))
+        Ok(self.verdict(key.public_key))
     }
 
     async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), Error> {

@@ -130,7 +130,7 @@ impl Machine {
         let path = ("path".to_owned(), Value::from(path.display().to_string()));
         let side = |pick: fn(&(String, Value, Value)) -> &Value| -> Value {
             let entries = self.states.iter().map(|state| (state.0.clone(), pick(state).clone()));
-            Map::from_iter(entries.filter(|(_, value)| !value.is_null()).chain([path.clone()])).into()
+            entries.filter(|(_, value)| !value.is_null()).chain([path.clone()]).collect::<Map>().into()
         };
         Map::from_iter([("before".to_owned(), side(|state| &state.1)), ("after".to_owned(), side(|state| &state.2))])
     }

@@ -50,7 +50,7 @@ impl Machine {
         let (terminal, other) = open(echo).map_err(lost)?;
         // A session's first terminal becomes its own; opening it is what the shell is for.
         let mut words: Vec<OsString> = ["sh", "-c", "exec \"$@\" <\"$0\" >\"$0\" 2>&1"].map(OsString::from).into();
-        words.push(other.into());
+        words.push(other);
         words.extend(command.argv.iter().cloned());
         let mut process = std::process::Command::new(setsid);
         process.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -143,15 +143,14 @@ fn keep(machine: &mut Machine, path: &Path, keys: &[&Key]) -> Result<(), Failure
 impl AptKey {
     /// The keyrings that count, with their keys: the one of `keyring`, or all that apt trusts.
     fn rings(&self, machine: &Machine) -> Result<Vec<(PathBuf, Vec<Key>)>, Failure> {
-        let paths = match &self.keyring {
-            Some(keyring) => vec![machine.path(&keyring.0)],
-            None => {
-                let folder = Path::new(FOLDER);
-                let mut paths = if machine.is_dir(folder) { machine.list(folder)? } else { Vec::new() };
-                paths.retain(|path| path.extension().is_some_and(|end| end == "gpg" || end == "asc"));
-                paths.sort();
-                [PathBuf::from(OWN)].into_iter().chain(paths).collect()
-            }
+        let paths = if let Some(keyring) = &self.keyring {
+            vec![machine.path(&keyring.0)]
+        } else {
+            let folder = Path::new(FOLDER);
+            let mut paths = if machine.is_dir(folder) { machine.list(folder)? } else { Vec::new() };
+            paths.retain(|path| path.extension().is_some_and(|end| end == "gpg" || end == "asc"));
+            paths.sort();
+            [PathBuf::from(OWN)].into_iter().chain(paths).collect()
         };
         let mut rings = Vec::new();
         for path in paths {

@@ -230,13 +230,12 @@ struct Ppa {
 impl AptRepository {
     fn ppa(&self, name: &str, machine: &Machine) -> Result<Ppa, Failure> {
         let (owner, name) = name.split_once('/').unwrap_or((name, "ppa"));
-        let codename = match &self.codename {
-            Some(codename) => codename.clone(),
-            None => {
-                let text = machine.read_text(Path::new("/etc/os-release"))?.unwrap_or_default();
-                let line = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-                line.map(|name| name.trim_matches('"').to_owned()).ok_or_else(|| Failure::new("this host does not say its release: `codename` does"))?
-            }
+        let codename = if let Some(codename) = &self.codename {
+            codename.clone()
+        } else {
+            let text = machine.read_text(Path::new("/etc/os-release"))?.unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+            line.map(|name| name.trim_matches('"').to_owned()).ok_or_else(|| Failure::new("this host does not say its release: `codename` does"))?
         };
         let line = format!("deb https://ppa.launchpadcontent.net/{owner}/{name}/ubuntu {codename} main");
         Ok(Ppa { line, owner: owner.to_owned(), name: name.to_owned() })

@@ -177,7 +177,7 @@ impl Dnf {
         if name.contains("://") || name.starts_with('@') || name == "*" {
             return Ok(false); // only dnf knows
         }
-        if name.ends_with(".rpm") {
+        if name.rsplit_once('.').is_some_and(|(_, end)| end == "rpm") {
             let asked = machine.query(&Command::new("rpm").args(["-qp", "--nosignature", "--qf", "%{NAME}-%{EVR}.%{ARCH}", name]).plain())?;
             let exact = asked.stdout_text();
             return Ok(asked.succeeded() && machine.query(&self.rpm().args(["-q", exact.trim()]))?.succeeded());

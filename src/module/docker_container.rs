@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::docker::{Back, Engine, Name, at, encode, object};
 use super::prelude::*;
 use crate::wire::Diff;
-pub use params::DockerContainer;
+pub(super) use params::DockerContainer;
 use params::{Pull, State};
 use wanted::{differences, endpoint};
 

@@ -408,7 +408,7 @@ impl Git {
             return Err(refused(&command, &ran, Some(&msg)));
         }
         let allowed = |print: &&str| self.gpg_allowlist.iter().any(|allowed| print.ends_with(&allowed.replace(' ', "").to_ascii_uppercase()));
-        if self.gpg_allowlist.is_empty() || prints.iter().any(|print| allowed(&print)) {
+        if self.gpg_allowlist.is_empty() || prints.iter().any(allowed) {
             return Ok(());
         }
         Err(Failure::new(format!("The gpg_allowlist does not include the public key \"{}\" for this commit", prints.first().unwrap_or(&""))))

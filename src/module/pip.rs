@@ -84,7 +84,8 @@ impl Module for Pip {
         let ran = machine.attempt(&command, undo)?;
         let text = ran.stdout_text();
         let shown: Vec<String> = command.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        if !ran.succeeded() && !(self.state == State::Absent && ran.stderr_text().contains("not installed")) {
+        let gone = self.state == State::Absent && ran.stderr_text().contains("not installed");
+        if !ran.succeeded() && !gone {
             let stdout = if text.is_empty() { String::new() } else { format!("stdout: {text}") };
             let msg = format!("{stdout}\n:stderr: {}", ran.stderr_text());
             return Err(Failure { msg, ..ran.failure(&command) }.with("cmd", shown));

@@ -42,7 +42,8 @@ impl Login<'_> {
     pub(super) fn program(&self, name: &str, database: &str) -> Command {
         let access = self.access;
         let host = access.login_unix_socket.as_deref().or(access.login_host.as_deref()).filter(|host| !host.is_empty());
-        let mut command = Command::new(name).plain().args(["-U", access.login_user.as_str(), "-p", access.login_port.to_string().as_str(), "-w"]);
+        let mut command =
+            Command::new(name).plain().args(["-U", access.login_user.as_str(), "-p", access.login_port.to_string().as_str(), "-w"]);
         if let Some(host) = host {
             command = command.args(["-h", host]);
         }
@@ -124,7 +125,9 @@ impl Login<'_> {
         match undo {
             Err(words) => Undo::Impossible(words),
             // The journal keeps no passwords.
-            Ok(sql) if self.access.login_password.is_some() => Undo::Impossible(format!("`{sql}` would need the password of {}", self.access.login_user)),
+            Ok(sql) if self.access.login_password.is_some() => {
+                Undo::Impossible(format!("`{sql}` would need the password of {}", self.access.login_user))
+            }
             Ok(sql) => {
                 let command = self.program("psql", database).args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql.as_str()]);
                 Undo::Command(sql, command.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect())
@@ -145,11 +148,6 @@ pub(super) fn name(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// A name with its schema.
-pub(super) fn path(text: &str) -> String {
-    if text.starts_with('"') { text.to_owned() } else { text.split('.').map(name).collect::<Vec<_>>().join(".") }
-}
-
 /// A text as SQL quotes it.
 pub(super) fn literal(text: &str) -> String {
     if text.contains('\\') {
@@ -167,6 +165,5 @@ mod tests {
     fn text_cannot_leave_its_quotes() {
         assert_eq!(name(r#"a"b"#), r#""a""b""#);
         assert_eq!(literal(r"it's\n"), r"E'it''s\\n'");
-        assert_eq!(path("public.shop"), r#""public"."shop""#);
     }
 }

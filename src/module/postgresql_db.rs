@@ -213,9 +213,8 @@ impl PostgresqlDb {
             (None, false) => command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]),
             (None, true) => command,
         };
-        if dumps && packer.is_none() {
-            command = command.args(["-f", shown.as_str()]);
-        } else if !dumps && format.is_none() && packer.is_none() {
+        // `pg_restore` takes the file as its last word.
+        if packer.is_none() && (dumps || format.is_none()) {
             command = command.args(["-f", shown.as_str()]);
         }
         let undo = if dumps {

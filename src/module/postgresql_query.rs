@@ -39,7 +39,7 @@ params! {
 
 /// SQL, which commas do not divide.
 #[derive(Clone, Debug)]
-pub struct Queries(Vec<String>);
+pub(super) struct Queries(Vec<String>);
 
 impl Field for Queries {
     const KIND: Kind = Kind::Any;

@@ -153,7 +153,7 @@ impl Call<'_> {
 fn choice(name: &str, words: &[&str], value: &Value) -> Result<(), String> {
     let text = value.to_text();
     let same_flag = |word: &&str| value.to_bool().is_some() && Value::from(*word).to_bool() == value.to_bool();
-    if words.contains(&text.as_str()) || words.iter().any(|word| same_flag(&word)) {
+    if words.contains(&text.as_str()) || words.iter().any(same_flag) {
         return Ok(());
     }
     Err(format!("value of {name} must be one of: {}, got: {text}", words.join(", ")))

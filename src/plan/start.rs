@@ -12,7 +12,7 @@ impl Plan {
     /// Whether there is such a task.
     pub fn start_at(&mut self, name: &str) -> bool {
         let wanted = Wanted { name, glob: Glob::new(name).ok().map(|glob| glob.compile_matcher()) };
-        let first = self.plays.iter().enumerate().find_map(|(index, play)| Some((index, wanted.from_block(&play.body)?)));
+        let first = self.plays.iter().enumerate().find_map(|(index, play)| Some((index, wanted.block_from(&play.body)?)));
         let Some((index, block)) = first else {
             self.plays.clear();
             return false;
@@ -51,16 +51,16 @@ impl Wanted<'_> {
     }
 
     /// The block from the task on, if it is in there.
-    fn from_block(&self, block: &Block) -> Option<Block> {
-        let tasks = self.from_items(&block.tasks)?;
+    fn block_from(&self, block: &Block) -> Option<Block> {
+        let tasks = self.items_from(&block.tasks)?;
         Some(Block { tasks, ..block.clone() })
     }
 
-    fn from_items(&self, items: &[Item]) -> Option<Vec<Item>> {
+    fn items_from(&self, items: &[Item]) -> Option<Vec<Item>> {
         items.iter().enumerate().find_map(|(index, item)| {
             let first = match item {
                 Item::Step(step) => self.is(step).then(|| item.clone())?,
-                Item::Block(block) => Item::Block(Arc::new(self.from_block(block)?)),
+                Item::Block(block) => Item::Block(Arc::new(self.block_from(block)?)),
             };
             Some(std::iter::once(first).chain(items.iter().skip(index + 1).cloned()).collect())
         })

@@ -149,7 +149,7 @@ impl Cursor {
     }
 
     /// Whether the block at `path` has failed: its tasks are not gone on with.
-    pub fn failing_at(&self, path: &Path) -> bool {
+    pub(super) fn failing_at(&self, path: &Path) -> bool {
         match self.frames.iter().find(|frame| frame.path == *path) {
             Some(frame) => frame.failing.is_some() || frame.section == Section::Rescue,
             None => self.failing(),
@@ -280,7 +280,7 @@ impl Cursor {
     }
 
     /// A host that is in an `always` section after a failure goes on after it as if nothing had failed.
-    pub fn clear_failure(&mut self) {
+    pub(super) fn clear_failure(&mut self) {
         self.frames.iter_mut().for_each(|frame| frame.failing = None);
     }
 

@@ -94,10 +94,9 @@ impl Shared {
         let inventory = self.inventory();
         let vars = inventory.hosts().map(|host| &host.vars).chain(inventory.groups().map(|group| &group.vars));
         for (name, value) in vars.flat_map(|vars| vars.iter()) {
-            if name.value.starts_with("ansible_") && (name.value.ends_with("_pass") || name.value.ends_with("password")) {
-                if let Some(text) = value.as_str() {
-                    self.events.hide(text);
-                }
+            let password = name.value.starts_with("ansible_") && (name.value.ends_with("_pass") || name.value.ends_with("password"));
+            if let (true, Some(text)) = (password, value.as_str()) {
+                self.events.hide(text);
             }
         }
     }

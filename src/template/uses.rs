@@ -101,9 +101,10 @@ fn template_uses(template: &Template, found: &mut Vec<Use>) {
 /// A name that is somewhere tested for being there may be missing everywhere: who wrote that knows.
 fn guard(found: &mut [Use], start: usize) {
     let asks_for_names = found.iter().skip(start).any(|used| used.kind == UseKind::Variable && used.name == "vars");
-    let texts: HashSet<String> = match asks_for_names {
-        true => found.iter().skip(start).filter(|used| used.kind == UseKind::Text).map(|used| used.name.clone()).collect(),
-        false => HashSet::new(),
+    let texts: HashSet<String> = if asks_for_names {
+        found.iter().skip(start).filter(|used| used.kind == UseKind::Text).map(|used| used.name.clone()).collect()
+    } else {
+        HashSet::new()
     };
     let guarded: HashSet<String> = found.iter().skip(start).filter(|used| used.guarded).map(|used| used.name.clone()).collect();
     for used in found.iter_mut().skip(start).filter(|used| used.kind == UseKind::Variable) {

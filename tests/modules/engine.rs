@@ -66,7 +66,7 @@ fn volumes() {
     assert!(run(true, "present").changed, "predicted");
     let made = run(false, "present");
     assert!(made.changed, "check mode made nothing");
-    assert_eq!(serde_json::to_value(&made.data["volume"].get("Labels")).unwrap(), json!({"keep": "true"}));
+    assert_eq!(serde_json::to_value(made.data["volume"].get("Labels")).unwrap(), json!({"keep": "true"}));
     assert!(!run(false, "present").changed);
     assert!(run(true, "absent").changed && run(false, "absent").changed);
     assert!(!run(false, "absent").changed);

@@ -92,7 +92,7 @@ impl Exchange {
             let Some(location) = redirect(&answer) else { return Ok(answer) };
             url = url.join(location)?;
             if answer.status == 303 && asked.method != "HEAD" || matches!(answer.status, 301 | 302) && asked.method == "POST" {
-                asked.method = "GET".to_owned();
+                "GET".clone_into(&mut asked.method);
                 asked.body = &[];
                 asked.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
             }

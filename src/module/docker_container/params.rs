@@ -11,7 +11,7 @@ choice! {
 
 /// When the image is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pull {
+pub(in crate::module) enum Pull {
     /// Whenever the module runs.
     Always,
     /// When it is not there.

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn messages_are_as_slack_wants_them() {
         let slack = |text: &str| Slack::decode(&serde_json::from_str(text).unwrap()).unwrap();
-        let plain = slack(r##"{"token": "T/B/x", "msg": "done", "channel": "ops", "prepend_hash": "auto", "icon_emoji": ":rocket:"}"##);
+        let plain = slack(r#"{"token": "T/B/x", "msg": "done", "channel": "ops", "prepend_hash": "auto", "icon_emoji": ":rocket:"}"#);
         assert_eq!(
             serde_json::to_string(&plain.payload()).unwrap(),
             r##"{"text":"done","channel":"#ops","username":"Ansible","icon_emoji":":rocket:","link_names":1}"##

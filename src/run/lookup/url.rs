@@ -94,8 +94,8 @@ fn ask(url: &str, options: &Options) -> Result<String, String> {
 
 /// The certificates that this machine trusts; the built-in ones where it has none.
 fn roots(options: &Options) -> Option<RootCerts> {
-    let paths = options.text("ca_path").into_iter().chain(BUNDLES.map(str::to_owned));
-    let pem = paths.filter_map(|path| std::fs::read(path).ok()).next()?;
+    let mut paths = options.text("ca_path").into_iter().chain(BUNDLES.map(str::to_owned));
+    let pem = paths.find_map(|path| std::fs::read(path).ok())?;
     let certificates = parse_pem(&pem).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         _ => None,

@@ -163,6 +163,7 @@ fn unique(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     args.end()?;
     let plain = case_sensitive.is_none() && attribute.is_none();
     let case_sensitive = case_sensitive.is_some_and(|flag| flag.is_true());
+    #[expect(clippy::mutable_key_type, reason = "values that change are not hashable, and never become keys")]
     let mut seen: HashSet<Key> = HashSet::new();
     let mut unhashable: Vec<Value> = Vec::new();
     let mut out = Vec::new();

@@ -26,6 +26,11 @@ test *args:
 bench *args:
     cargo bench {{ args }}
 
+# Fuzz one of yaml, ini, pattern, template, vault, pairs for some seconds; needs `cargo install cargo-fuzz`
+[group('test')]
+fuzz target seconds='600':
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none {{ target }} -- -max_total_time={{ seconds }} -timeout=10 -max_len=4096
+
 # Format, lints, docs: what CI checks besides tests
 [group('check')]
 check:

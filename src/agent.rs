@@ -319,7 +319,7 @@ impl Shared {
 
     fn run(self: &Arc<Self>, entry: &module::Entry, call: &Call, stop: Stop) -> Result<Outcome, Failure> {
         let received = self.spool.gather(&call.blobs, &|digest| self.reply(&Reply::Need { digest }))?;
-        if call.detach.is_some() && !call.check {
+        if call.detach.is_some() {
             return self.detach(call, received);
         }
         let recorded = call.transaction.as_ref().filter(|_| !call.check && entry.reversible != Reversible::ReadOnly);

@@ -22,7 +22,6 @@ mod secrets;
 mod semantics;
 mod ssh;
 mod support;
-mod synchronize;
 mod templating;
 mod tidy;
 mod vault;

@@ -22,7 +22,8 @@ codes! {
     "alias-too-large": "YAML aliases repeat so much that the file would not fit into memory. Write the values out, or use variables.";
     "assertion-failed": "A condition of `assert` does not hold. The task says which; look at the values it names with `debug`.";
     "bad-port": "The port of a host is no number from 1 to 65535. Look for `ansible_port` in the inventory.";
-    "block-handler": "A block among handlers cannot have `rescue` or `always`, because its handlers run one by one. Put the block into a task file and include it from a handler.";
+    "binary-text": "What is tagged `!!binary` is no UTF-8 text, and a value can only be text: what is none of it is replaced.";
+    "block-handler": "A block cannot be a handler, as its tasks would run one by one. Put its tasks into a file and include that in the handler.";
     "collection-as-key": "A mapping or list cannot be the name of an entry. Write text there, or `? ` if it is really meant.";
     "colon-in-value": "A colon and a blank in a value start a mapping in YAML. Put the value in quotes.";
     "condition-template": "A condition is an expression already: `when: x > 1`, not `when: \"{{ x > 1 }}\"`. Templates in conditions can run text that came from a host.";
@@ -37,6 +38,7 @@ codes! {
     "empty-playbook": "The playbook has no plays.";
     "extra-vars": "What was given with `-e` is neither `key=value`, nor a mapping in YAML or JSON, nor `@FILE`.";
     "file-not-found": "A file of the controller that a task names is not there. It is looked for in `files/`, `templates/`, `tasks/` or `vars/` of the role, beside the task file, and beside the playbook. For a file on the host say `remote_src: true`.";
+    "flush-handler": "A handler runs in a flush, so it cannot flush handlers itself.";
     "free-form": "The module takes its parameters by name. Write `name: value` below it, or `name=value` behind it.";
     "free-transaction": "A fleet transaction needs hosts in step: use the strategy `linear`.";
     "group-cycle": "A group contains itself by way of its children.";
@@ -121,6 +123,7 @@ codes! {
     "unquoted-template": "A value that starts with `{{` is a mapping in YAML. Put it in quotes.";
     "unreachable-handler": "No task notifies this handler, by its name or by what it listens to.";
     "unreadable": "A file cannot be read: it is not there, may not be read, or is no UTF-8 text.";
+    "unusable-handler": "A handler has a name with a variable in it that is not the same for all hosts, and listens to nothing, so that no task can notify it.";
     "unused-variable": "No task, template or other variable mentions this variable.";
     "variable-name": "A variable's name may have letters, digits and underscores only, and no digit in front.";
     "vars-file": "None of the files of variables that a play names is there.";

@@ -103,6 +103,7 @@ pub(super) fn run(options: &RunOptions) -> Outcome {
     }
     let settings = run::Settings {
         limit: options.hosts.limit(),
+        flush_cache: options.hosts.flush_cache,
         extra,
         selection,
         check: options.check,

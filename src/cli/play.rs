@@ -131,6 +131,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     let settings = run::Settings {
         playbooks: options.playbooks.clone(),
         limit: options.hosts.limit(),
+        flush_cache: options.hosts.flush_cache,
         extra,
         selection,
         check: options.check,

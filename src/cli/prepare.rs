@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::inventory::constructed::Constructed;
 use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
-use super::settings::{Process, Settings};
+use super::settings::{Mismatch, Process, Settings};
 use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
 use crate::model::inventory::{self, Reading};
@@ -42,7 +42,7 @@ impl Prepared {
         let vault = vault::collect(&variables.vault, &config, &vault::Terminal, vault::Purpose::Open);
         let vault = Arc::new(vault.map_err(|error| Stopped::error(caused(&error)))?);
         let loader = Arc::new(Loader::new(sources.clone(), vault.clone()));
-        let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone()));
+        let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone(), config.named()));
         let manner = Manner { truthy_conditions: config.allow_broken_conditionals, ..Manner::default() };
         let templar = Templar::new(sources.clone(), vault.clone(), lookups).with_manner(manner);
         Ok(Self { config, sources, vault, loader, templar, folder, diags, given: variables.extra_vars.clone() })
@@ -191,6 +191,8 @@ impl Prepared {
             forks,
             diff: config.diff_always,
             force_handlers: config.force_handlers,
+            no_log: config.no_log,
+            error_on_missing_handler: config.error_on_missing_handler,
             strategy: config.strategy.clone(),
             any_errors_fatal: config.any_errors_fatal,
             merge_hashes: config.hash_behaviour == "merge",
@@ -199,6 +201,13 @@ impl Prepared {
                 "smart" => Gathering::Smart,
                 _ => Gathering::Implicit,
             },
+            unmatched: match config.host_pattern_mismatch {
+                Mismatch::Warning => run::Unmatched::Warned,
+                Mismatch::Error => run::Unmatched::Fatal,
+                Mismatch::Ignore => run::Unmatched::Ignored,
+            },
+            inject_facts: config.inject_facts_as_vars,
+            fact_cache: config.fact_cache().map_err(Stopped::error)?,
             roles_path: config.roles_path.clone(),
             config_file: config.file.clone(),
             task_timeout: config.task_timeout,

@@ -1,9 +1,15 @@
 //! [`Settings`]: `ansible.cfg` and `ANSIBLE_*` variables, from one table. An option that is not in it changes nothing here.
 
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::run::FactCache;
 use crate::text::{Diagnostic, Diagnostics, Sources, Span, config};
+use crate::wire;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +29,7 @@ pub struct Setting {
 macro_rules! settings {
     ($($name:ident: $type:ty, [$($key:literal)*], [$($variable:literal)*], $default:expr, $doc:literal;)*) => {
         /// What `ansible.cfg` and the environment say, for the rest of the program.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct Settings {
             /// The file that was read.
             pub file: Option<PathBuf>,
@@ -129,17 +135,19 @@ settings! {
     verbosity: u32, ["defaults/verbosity"], ["ANSIBLE_VERBOSITY"], Some("0"), "how much to say, as `-v` does";
     fact_caching: String, ["defaults/fact_caching"], ["ANSIBLE_CACHE_PLUGIN"], Some("memory"), "where facts are kept between runs: `memory` or `jsonfile`";
     fact_caching_connection: Option<PathBuf>, ["defaults/fact_caching_connection"], ["ANSIBLE_CACHE_PLUGIN_CONNECTION"], None, "folder of cached facts";
+    fact_caching_prefix: String, ["defaults/fact_caching_prefix"], ["ANSIBLE_CACHE_PLUGIN_PREFIX"], Some(""), "what the names of files of cached facts begin with";
     fact_caching_timeout: u32, ["defaults/fact_caching_timeout"], ["ANSIBLE_CACHE_PLUGIN_TIMEOUT"], Some("86400"), "seconds after which cached facts are stale; 0 for never";
     localhost_warning: bool, ["defaults/localhost_warning"], ["ANSIBLE_LOCALHOST_WARNING"], Some("true"), "warn when there is no host but the implicit localhost";
     deprecation_warnings: bool, ["defaults/deprecation_warnings"], ["ANSIBLE_DEPRECATION_WARNINGS"], Some("true"), "warn about what will go away";
 }
 
 /// Inventory sources: paths, or lists of hosts such as `web1,web2`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inventories(pub Vec<String>);
 
 /// What to do when a host pattern matches nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mismatch {
     /// Say so.
     Warning,
@@ -187,6 +195,43 @@ impl Settings {
         let home = environment.variable("HOME").unwrap_or_default();
         let base = file.as_ref().and_then(|file| file.parent()).unwrap_or(folder).to_owned();
         Self::read(&Origins { environment, entries: &entries, home: &home, base: &base, folder }, file, diags)
+    }
+}
+
+impl Settings {
+    /// Every setting by the names that the lookup `config` knows it by: `DEFAULT_FORKS` is `ANSIBLE_FORKS` and `forks` there.
+    pub fn named(&self) -> HashMap<String, wire::Value> {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else { return HashMap::new() };
+        let mut named = HashMap::new();
+        for row in Self::TABLE {
+            let Some(value) = fields.get(row.name).and_then(|value| serde_json::from_value::<wire::Value>(value.clone()).ok()) else {
+                continue;
+            };
+            let keys = row.keys.iter().filter_map(|key| key.split_once('/')).map(|(_, key)| key.to_uppercase());
+            let variables = row.variables.iter().map(|name| name.strip_prefix("ANSIBLE_").unwrap_or(name).to_owned());
+            for name in keys.chain(variables) {
+                named.entry(format!("DEFAULT_{name}")).or_insert_with(|| value.clone());
+                named.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+        named
+    }
+
+    /// Where facts are kept between runs, if they are.
+    ///
+    /// # Errors
+    /// They are to be kept in another form than files of JSON, or nobody says where.
+    pub fn fact_cache(&self) -> Result<Option<FactCache>, String> {
+        match self.fact_caching.rsplit('.').next().unwrap_or_default() {
+            "memory" => return Ok(None),
+            "jsonfile" => {}
+            other => return Err(format!("`fact_caching`: expected `memory` or `jsonfile`, found `{other}`")),
+        }
+        let Some(folder) = self.fact_caching_connection.clone() else {
+            return Err("`fact_caching = jsonfile` needs a folder in `fact_caching_connection`".to_owned());
+        };
+        let timeout = (self.fact_caching_timeout > 0).then(|| Duration::from_secs(self.fact_caching_timeout.into()));
+        Ok(Some(FactCache { folder, prefix: self.fact_caching_prefix.clone(), timeout }))
     }
 }
 
@@ -239,6 +284,8 @@ impl Origins<'_> {
         for written in written.into_iter().chain(default) {
             match T::read(&written) {
                 Ok(value) => return value,
+                // Nothing is as good as not set.
+                Err(_) if written.text.trim().is_empty() => {}
                 Err(expected) => {
                     let error =
                         Diagnostic::error("setting", format!("expected {expected} for `{}`, found `{}`", written.name, written.text));

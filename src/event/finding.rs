@@ -11,6 +11,25 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// What Ansible said of the same before 2.19: scripts look for these words.
+    pub fn classic(&self) -> String {
+        let words = self.diagnostic.ansible.as_ref().unwrap_or(&self.diagnostic.message);
+        let Some(excerpt) = self.excerpts.first().filter(|excerpt| !excerpt.text.is_empty()) else { return words.clone() };
+        let file = std::path::absolute(&excerpt.position.name).unwrap_or_else(|_| excerpt.position.name.clone().into());
+        let (line, column) = (excerpt.position.line, excerpt.position.column);
+        let shown = (line.saturating_sub(excerpt.first_line) + 1) as usize;
+        let lines: Vec<&str> = excerpt.text.lines().take(shown).collect();
+        format!(
+            "{words}\n\nThe error appears to be in '{}': line {line}, column {column}, but may\nbe elsewhere in the file depending on the exact \
+             syntax problem.\n\nThe offending line appears to be:\n\n{}\n{}^ here\n",
+            file.display(),
+            lines.join("\n"),
+            " ".repeat(column.saturating_sub(1) as usize),
+        )
+    }
+}
+
 fn excerpt(span: Span, sources: &Sources) -> Excerpt {
     let source = sources.get(span.source);
     let position = sources.position(span);

@@ -168,7 +168,8 @@ fn from_text(module: &str, text: &str, span: Span, sources: &Sources, args: &mut
         put(args, Spanned::new(name, span), Node::new(NodeKind::Str(value), span));
     }
     let Some(free) = found.free else { return };
-    if !takes_words(module) && is_template(&free) {
+    let words = takes_words(module) && !matches!(short_name(module), "add_host" | "group_by" | "set_fact");
+    if !words && is_template(&free) {
         args.whole = Some(Node::new(NodeKind::Str(free.trim().to_owned()), span));
         return;
     }

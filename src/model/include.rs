@@ -18,7 +18,9 @@ pub(super) fn check(task: &Task, level: Level, diags: &mut Diagnostics) {
     };
     if level == Level::Handler && module == "include_role" {
         let help = "notify a handler that the role itself has";
-        diags.push(Diagnostic::error("include-handler", "`include_role` cannot be a handler").at(task.action.module.span, "").help(help));
+        let diagnostic =
+            Diagnostic::error("include-handler", "`include_role` cannot be a handler").at(task.action.module.span, "").help(help);
+        diags.push(diagnostic.ansible("Using 'include_role' as a handler is not supported."));
     }
     if module.starts_with("include_") {
         keywords(task, module, diags);

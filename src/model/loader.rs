@@ -62,7 +62,21 @@ impl Loader {
     /// Reads a file of variables, YAML or JSON, encrypted or not.
     pub fn vars_file(&self, path: &Path, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Variables {
         let Some(id) = self.read(path, "the file of variables", wanted_at, diags) else { return Vec::new() };
-        let Some(node) = self.parse(id, diags) else { return Vec::new() };
+        let mut found = Diagnostics::default();
+        let node = self.parse(id, &mut found);
+        let json = path.extension().is_some_and(|ending| ending == "json");
+        let broken = serde_json::from_str::<serde::de::IgnoredAny>(&self.sources.get(id).text).err().filter(|_| json);
+        diags.extend(found.into_vec().into_iter().map(|diagnostic| match &broken {
+            // A file is read as JSON first, and the complaint about that tells more.
+            Some(error) => {
+                let yaml = diagnostic.message.clone();
+                diagnostic.ansible(format!(
+                    "We were unable to read either as JSON nor YAML, these are the errors we got from each:\nJSON: {error}\n\n{yaml}"
+                ))
+            }
+            None => diagnostic,
+        }));
+        let Some(node) = node else { return Vec::new() };
         if self.sources.get(id).secret {
             self.vault.secrets().hide_all(&node);
         }
@@ -75,7 +89,7 @@ impl Loader {
     }
 
     /// The file as text, opened if it is encrypted.
-    pub(super) fn text(&self, path: &Path, what: &str, diags: &mut Diagnostics) -> Option<SourceId> {
+    pub fn text(&self, path: &Path, what: &str, diags: &mut Diagnostics) -> Option<SourceId> {
         self.read(path, what, None, diags)
     }
 

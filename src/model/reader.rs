@@ -198,7 +198,9 @@ pub(super) fn variable_name(name: &str, at: &Node, diags: &mut Diagnostics) -> b
     let fits = starts && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && !matches!(name, "True" | "False" | "None");
     if !fits {
         let help = "a name has letters from a to z, digits and underscores, and does not start with a digit";
-        diags.push(Diagnostic::error("variable-name", format!("`{name}` cannot be the name of a variable")).at(at.span, "").help(help));
+        let words = format!("Invalid variable name in play or task specified: '{name}'");
+        let diagnostic = Diagnostic::error("variable-name", format!("`{name}` cannot be the name of a variable")).ansible(words);
+        diags.push(diagnostic.at(at.span, "").help(help));
     }
     fits
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::loader::{Loader, Variables, find_file};
 use super::reader::{self, is_template, wrong_type};
+use super::task::no_blocks;
 use super::{Item, Keywords, Level};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean, files_below};
 
@@ -90,6 +91,7 @@ impl Loader {
             argument_spec: None,
             path,
         };
+        no_blocks(&role.handlers, diags);
         self.meta(&mut role, wanted.tasks_from.as_deref(), diags);
         Ok(role)
     }
@@ -194,7 +196,11 @@ fn find_role(wanted: &RoleSource) -> Result<(PathBuf, Option<String>), Diagnosti
 
 fn not_found(wanted: &RoleSource) -> Diagnostic {
     let name = &wanted.name;
-    let diagnostic = Diagnostic::error("unknown-role", format!("role `{name}` was not found")).at(wanted.span, "");
+    let mut places: Vec<String> = wanted.search.iter().map(|directory| directory.display().to_string()).collect();
+    places.dedup();
+    let places = places.join(":");
+    let words = format!("the role '{name}' was not found in {places}");
+    let diagnostic = Diagnostic::error("unknown-role", format!("role `{name}` was not found")).ansible(words).at(wanted.span, "");
     let known: Vec<String> = wanted.search.iter().flat_map(|directory| names_in(directory)).collect();
     if let Some(meant) = did_you_mean(name, known.iter().map(String::as_str)) {
         return diagnostic.help(format!("did you mean `{meant}`?"));

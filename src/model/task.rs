@@ -112,7 +112,12 @@ fn block(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) 
     };
     for (key, value) in reader::entries(node, "a block", diags)? {
         match key.value {
-            "block" => block.block = items(value, level, sources, diags),
+            "block" => {
+                block.block = items(value, level, sources, diags);
+                if level == Level::Handler {
+                    no_blocks(&block.block, diags);
+                }
+            }
             "rescue" | "always" if level == Level::Handler => {
                 let message = format!("a block of handlers cannot have `{}`", key.value);
                 diags.push(
@@ -131,6 +136,17 @@ fn block(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) 
         }
     }
     Some(block)
+}
+
+/// That no block stands where each task is a handler of its own.
+pub(super) fn no_blocks(handlers: &[Item], diags: &mut Diagnostics) {
+    for item in handlers {
+        if let Item::Block(block) = item {
+            let help = "put its tasks into a file, and `include_tasks` it in the handler";
+            let diagnostic = Diagnostic::error("block-handler", "a block cannot be a handler").at(block.span, "").help(help);
+            diags.push(diagnostic.ansible("Using a block as a handler is not supported."));
+        }
+    }
 }
 
 fn not_on_a_block(key: &Spanned<&str>) -> Diagnostic {

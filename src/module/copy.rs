@@ -103,7 +103,7 @@ impl Copy {
 }
 
 /// Everything inside a directory of the host.
-pub(super) fn entries_of(machine: &Machine, directory: &Path, follow: bool) -> Result<Vec<Entry>, Failure> {
+fn entries_of(machine: &Machine, directory: &Path, follow: bool) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(relative) = waiting.pop() {
@@ -182,7 +182,7 @@ impl Placing {
         let path = path.display().to_string();
         let mut outcome = machine.outcome().with("dest", path.as_str()).with("checksum", checksum);
         outcome = if written.content_changed {
-            outcome.with("src", src.unwrap_or(path.as_str())).with("md5sum", sum(Algorithm::Md5)?)
+            outcome.with("src", src.map_or_else(|| source_beside(&path), str::to_owned)).with("md5sum", sum(Algorithm::Md5)?)
         } else {
             outcome.with("path", path)
         };
@@ -267,6 +267,13 @@ impl Placing {
         }
         Ok(())
     }
+}
+
+/// Content that was no file has the name that it has in Ansible on its way.
+fn source_beside(path: &str) -> String {
+    let path = Path::new(path);
+    let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!(".source{ending}")).display().to_string()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl<'a> Checker<'a> {
             match self.spec.free_form {
                 Some(name) => found.push((Spanned::new(name.to_owned(), free.span), free)),
                 None if empty(free) => {}
-                None if self.action.module.value.contains("{{") => {
+                None if self.later || self.action.module.value.contains("{{") => {
                     found.push((Spanned::new("_raw_params".to_owned(), free.span), free));
                 }
                 None => diags.push(

@@ -163,7 +163,10 @@ impl Compiler {
             action: Action {
                 module: Spanned::new("validate_argument_spec".to_owned(), spec.span),
                 args: Args {
-                    params: vec![named("argument_spec", Node::new(NodeKind::Unsafe(Box::new(options)), spec.span))],
+                    params: vec![
+                        named("argument_spec", Node::new(NodeKind::Unsafe(Box::new(options)), spec.span)),
+                        named("validate_args_context", validated(entry, place, spec.span)),
+                    ],
                     ..Args::default()
                 },
             },
@@ -180,6 +183,23 @@ impl Step {
             _ => None,
         }
     }
+}
+
+/// What a role's arguments are checked for: which entry point of which role.
+fn validated(entry: &str, place: &Place, span: Span) -> Node {
+    let text = |text: &str| Node::new(NodeKind::Unsafe(Box::new(Node::new(NodeKind::Str(text.to_owned()), span))), span);
+    let role = place.context.role.as_deref();
+    let path = role.map(|role| role.path.display().to_string()).unwrap_or_default();
+    let entries = [
+        ("type", "role"),
+        ("name", role.map(|role| role.name.rsplit('.').next().unwrap_or(&role.name)).unwrap_or_default()),
+        ("argument_spec_name", entry),
+        ("path", &path),
+    ];
+    Node::new(
+        NodeKind::Map(entries.into_iter().map(|(name, value)| (Node::new(NodeKind::Str(name.to_owned()), span), text(value))).collect()),
+        span,
+    )
 }
 
 fn folder(file: &Path) -> PathBuf {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::{Context, PlayScope, Vars};
-use crate::template::{Binding, Scope, Value};
+use crate::template::{Binding, Expr, Key, Map, Scope, Value};
+use crate::text::Span;
 
 /// A level of precedence, lowest first. The numbers in brackets are those of Ansible's documentation ("Understanding
 /// variable precedence"); level 1, command-line values such as `-u`, is no variable.
@@ -88,9 +89,50 @@ impl Scope for Locals {
 pub struct Layered {
     /// Highest first; within a layer, the first pushed wins.
     layers: Vec<(Layer, Arc<dyn Scope>)>,
+    /// Mappings of the same name go into each other (`hash_behaviour = merge`).
+    merging: bool,
+}
+
+/// The mapping `above` put into the mapping `below`, to the bottom; anything else replaces what is below it.
+pub fn merge(below: &Expr, above: &Expr) -> Expr {
+    let (Some(mut entries), Some(more)) = (entries(below), entries(above)) else { return above.clone() };
+    let key = |expr: &Expr| expr.literal().map(|key| Key(key.clone()));
+    for (name, value) in more {
+        match entries.iter_mut().find(|(known, _)| key(known).is_some() && key(known) == key(&name)) {
+            Some((_, before)) => *before = merge(before, &value),
+            None => entries.push((name, value)),
+        }
+    }
+    let literal = |(key, value): &(Expr, Expr)| Some((Key(key.literal()?.clone()), value.literal()?.clone()));
+    match entries.iter().map(literal).collect() {
+        Some(entries) => Expr::Literal(Value::Map(Map::fixed(entries)), above.span()),
+        None => Expr::Map(entries.into(), above.span()),
+    }
+}
+
+/// The entries of a mapping.
+fn entries(expr: &Expr) -> Option<Vec<(Expr, Expr)>> {
+    let literal = |value: &Value| Expr::Literal(value.clone(), expr.span());
+    match expr {
+        Expr::Map(entries, _) => Some(entries.to_vec()),
+        Expr::Literal(value, _) => Some(value.as_entries()?.iter().map(|(key, value)| (literal(&key.0), literal(value))).collect()),
+        _ => None,
+    }
+}
+
+fn as_expr(binding: Binding) -> Arc<Expr> {
+    match binding {
+        Binding::Value(value) => Arc::new(Expr::Literal(value, Span::default())),
+        Binding::Expr(expr) => expr,
+    }
 }
 
 impl Layered {
+    /// None yet.
+    pub fn new(merging: bool) -> Self {
+        Self { layers: Vec::new(), merging }
+    }
+
     /// Adds variables at their level.
     pub fn push(&mut self, layer: Layer, scope: Arc<dyn Scope>) {
         let place = self.layers.iter().position(|(other, _)| *other < layer).unwrap_or(self.layers.len());
@@ -103,7 +145,7 @@ impl Layered {
         let mut layers = Vec::with_capacity(self.layers.len() + 1);
         layers.push((Layer::Loop, Arc::new(locals) as Arc<dyn Scope>));
         layers.extend(self.layers.iter().cloned());
-        Self { layers }
+        Self { layers, merging: self.merging }
     }
 
     /// The level that `name` comes from.
@@ -114,7 +156,19 @@ impl Layered {
 
 impl Scope for Layered {
     fn get(&self, name: &str) -> Option<Binding> {
-        self.layers.iter().find_map(|(_, scope)| scope.get(name))
+        let mut found = self.layers.iter().filter_map(|(_, scope)| scope.get(name));
+        let first = found.next()?;
+        if !self.merging {
+            return Some(first);
+        }
+        let mut expr = as_expr(first);
+        if entries(&expr).is_none() {
+            return Some(Binding::Expr(expr));
+        }
+        for below in found {
+            expr = Arc::new(merge(&as_expr(below), &expr));
+        }
+        Some(Binding::Expr(expr))
     }
 
     fn names(&self) -> Vec<String> {

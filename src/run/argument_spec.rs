@@ -11,14 +11,20 @@ pub(super) fn errors(spec: &Map, given: &Map) -> Vec<String> {
 }
 
 fn check(spec: &Map, given: &Map, within: &str, errors: &mut Vec<String>) {
-    let mut missing: Vec<&str> =
-        spec.iter().filter(|(name, option)| truth(option, "required") && absent(given.get(*name))).map(|(name, _)| name.as_str()).collect();
+    let mut missing: Vec<&str> = spec
+        .iter()
+        .filter(|(name, option)| truth(option, "required") && !given.contains_key(*name))
+        .map(|(name, _)| name.as_str())
+        .collect();
     missing.sort_unstable();
     if !missing.is_empty() {
         errors.push(format!("missing required arguments: {}{}", missing.join(", "), found_in(within)));
     }
     for (name, option) in spec {
-        if let Some(value) = given.get(name).filter(|value| !value.is_null()) {
+        // Nothing is a value where one must be given.
+        let counts =
+            |value: &&Value| !value.is_null() || truth(option, "required") || option.get("default").is_some_and(|value| !value.is_null());
+        if let Some(value) = given.get(name).filter(counts) {
             one(name, option, value, within, errors);
         }
     }
@@ -81,7 +87,7 @@ fn inner(name: &str, option: &Value, value: &Value, within: &str, errors: &mut V
         let unknown: Vec<&str> = map.keys().filter(|key| !options.contains_key(*key)).map(String::as_str).collect();
         if !unknown.is_empty() {
             let known = options.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let named = unknown.iter().map(|key| format!("{path}.{key}")).collect::<Vec<_>>().join(", ");
+            let named = unknown.iter().map(|key| format!("{}.{key}", path.replace(" -> ", "."))).collect::<Vec<_>>().join(", ");
             errors.push(format!("{named}. Supported parameters include: {known}."));
         }
     }
@@ -90,24 +96,31 @@ fn inner(name: &str, option: &Value, value: &Value, within: &str, errors: &mut V
 fn fits(kind: &str, value: &Value) -> Result<(), String> {
     let cannot = |name: &str| format!("{} cannot be converted to {name}", python_class(value));
     match kind {
-        "int" => i64::decode(value).map(drop).map_err(|_| cannot("an int")),
+        "int" => i64::decode(value).map(drop).map_err(|_| format!("\"{}\" cannot be converted to an int", value.repr())),
+        "str" if value.is_null() => Err("'None' is not a string and conversion is not allowed".to_owned()),
         "float" => f64::decode(value).map(drop).map_err(|_| cannot("a float")),
         "bool" => value.to_bool().map(drop).ok_or_else(|| format!("The value '{}' is not a valid boolean. ", value.to_text())),
         "list" => match value {
             Value::List(_) | Value::Str(_) | Value::Int(_) | Value::Float(_) => Ok(()),
             _ => Err(cannot("a list")),
         },
+        "dict" if value.as_str().is_some() => {
+            Map::decode(value).map(drop).map_err(|_| "dictionary requested, could not parse JSON or key=value".to_owned())
+        }
         "dict" => Map::decode(value).map(drop).map_err(|_| cannot("a dict")),
+        "json" | "jsonarg" if !matches!(value, Value::Str(_) | Value::List(_) | Value::Map(_)) => Err(cannot("a json string")),
+        "bytes" | "bits" => {
+            let unit = if kind == "bytes" { "a Byte value" } else { "a Bit value" };
+            let number = value.to_text();
+            let number = number.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+            number.trim().parse::<f64>().map(drop).map_err(|_| cannot(unit))
+        }
         _ => Ok(()),
     }
 }
 
 fn truth(option: &Value, key: &str) -> bool {
     option.get(key).and_then(Value::to_bool).unwrap_or(false)
-}
-
-fn absent(value: Option<&Value>) -> bool {
-    value.is_none_or(Value::is_null)
 }
 
 fn found_in(within: &str) -> String {

@@ -40,6 +40,8 @@ pub(super) struct Batch {
     pub(super) last: bool,
     /// A transaction was closed, and said how it ended.
     pub(super) closed: bool,
+    /// The last failure was an include that brought nothing: as in Ansible, nobody says then that no host is left.
+    pub(super) ends_quietly: bool,
     /// A host that failed still runs the handlers that were notified on it.
     force_handlers: bool,
 }
@@ -72,6 +74,7 @@ impl Batch {
             carried: None,
             last: true,
             closed: false,
+            ends_quietly: false,
             force_handlers: false,
         };
         batch.force_handlers = batch.forces_handlers(hosts.first());
@@ -89,6 +92,9 @@ impl Batch {
     /// All hosts do a step before any does the next.
     pub(super) async fn linear(&mut self) {
         while let Some(round) = self.next_round() {
+            if self.is_over() {
+                break;
+            }
             if self.shared.cancel.is_cancelled() && self.fatal.is_none() {
                 self.abort("the run was interrupted");
                 continue;
@@ -155,6 +161,9 @@ impl Batch {
             self.advance(&round, &[]);
             return;
         }
+        for host in &round.hosts {
+            self.cursors.entry(host.clone()).and_modify(Cursor::begin);
+        }
         let id = self.announce(&round).await;
         let once = self.flag(&round, Keyword::RunOnce);
         let runners: Vec<String> = if once { round.hosts.iter().take(1).cloned().collect() } else { round.hosts.clone() };
@@ -220,10 +229,10 @@ impl Batch {
 
     /// Runs `step` on `hosts` at once, within the limits.
     pub(super) async fn run_on(&self, step: &Arc<Step>, hosts: &[String], id: u64) -> Vec<(String, HostOutcome)> {
-        let throttle = self.number(step, Keyword::Throttle, hosts.first());
-        let limit =
-            throttle.filter(|limit| *limit > 0).map_or(self.shared.settings.forks, |limit| limit.min(self.shared.settings.forks)).max(1);
-        let gate = Arc::new(Semaphore::new(limit));
+        let throttle = self.number(step, Keyword::Throttle, hosts.first()).filter(|limit| *limit > 0);
+        let limit = throttle.map_or(self.shared.settings.forks, |limit| limit.min(self.shared.settings.forks)).max(1);
+        // Hosts that go on by themselves still share the limit of the task.
+        let gate = throttle.map_or_else(|| Arc::new(Semaphore::new(limit)), |_| self.play.throttle(step.span, limit));
         let mut tasks = JoinSet::new();
         let stop = self.shared.stop.clone();
         for host in hosts {

@@ -41,7 +41,7 @@ impl ModuleCall<'_> {
             let undo = self.undo()?;
             call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link, undo).await?;
         }
-        let limit = call.detach.filter(|_| !call.check);
+        let limit = call.detach;
         let environment = call.environment.clone();
         let started = self.send(&link, &endpoint, call, blobs).await?;
         match (limit, self.poll()?) {

@@ -64,11 +64,13 @@ struct Frame {
     failing: Option<Cause>,
     /// A rescue has begun here because of `Cause::Fatal`.
     rolled_back: bool,
+    /// A task inside ran, and was not just skipped.
+    ran: bool,
 }
 
 impl Frame {
     fn new(kind: Kind, path: Path) -> Self {
-        Self { kind, section: Section::Tasks, index: 0, path, failing: None, rolled_back: false }
+        Self { kind, section: Section::Tasks, index: 0, path, failing: None, rolled_back: false, ran: false }
     }
 
     fn items(&self) -> &[Item] {
@@ -111,6 +113,8 @@ pub(super) struct Cursor {
     rescue_failed: bool,
     /// The host has failed, but its handlers are run all the same (`force_handlers`).
     failed: bool,
+    /// The handler that runs now: it can be notified again, by itself too.
+    running: Option<usize>,
 }
 
 impl Cursor {
@@ -123,6 +127,15 @@ impl Cursor {
             complete: HashSet::new(),
             rescue_failed: false,
             failed: false,
+            running: None,
+        }
+    }
+
+    /// The next step begins. A handler that does is no longer one that was notified.
+    pub(super) fn begin(&mut self) {
+        if let Some(Frame { kind: Kind::Handlers(_), index, .. }) = self.frames.last() {
+            self.notified.remove(index);
+            self.running = Some(*index);
         }
     }
 
@@ -178,7 +191,7 @@ impl Cursor {
                     self.leave();
                     continue;
                 };
-                if self.notified.contains(&frame.index) {
+                if self.notified.contains(&frame.index) || self.running == Some(frame.index) {
                     return Some(Next { step: handler.step.clone(), path });
                 }
                 self.skip();
@@ -194,11 +207,15 @@ impl Cursor {
         None
     }
 
+    /// The next step ran: a role of which nothing did is not complete.
+    pub(super) fn note_run(&mut self) {
+        self.frames.iter_mut().for_each(|frame| frame.ran = true);
+    }
+
     /// The next step is done.
     pub(super) fn advance(&mut self) {
-        if let Some(Frame { kind: Kind::Handlers(_), index, .. }) = self.frames.last() {
-            self.notified.remove(index);
-        }
+        self.begin();
+        self.running = None;
         self.skip();
     }
 
@@ -209,11 +226,8 @@ impl Cursor {
 
     /// The next step is an include, and it brought `block`. `number` orders blocks that different hosts got here.
     pub(super) fn enter(&mut self, block: Arc<Block>, number: usize) {
-        if let Some(frame) = self.frames.last()
-            && let Kind::Handlers(_) = frame.kind
-        {
-            self.notified.remove(&frame.index);
-        }
+        self.begin();
+        self.running = None;
         if let Some(frame) = self.frames.last() {
             let mut path = frame.here();
             path.push(u32::try_from(number).unwrap_or(u32::MAX));
@@ -244,11 +258,18 @@ impl Cursor {
 
     /// The step failed, or the whole batch does.
     pub(super) fn fail(&mut self, cause: Cause) -> Caught {
+        self.running = None;
+        // An `always` may come first; what counts is whether some block makes up for it.
+        let rescues = |frame: &Frame| match &frame.kind {
+            Kind::Block(block) => frame.section == Section::Tasks && block.rescue.is_some(),
+            Kind::Handlers(_) => false,
+        };
+        let rescued = cause == Cause::Own && self.frames.iter().any(rescues);
         let caught = self.unwind(cause);
         if self.frames.is_empty() {
             self.state = State::Failed;
         }
-        caught
+        if rescued { Caught::Rescue } else { caught }
     }
 
     /// The host has failed, but handlers that were notified run before it ends.
@@ -341,7 +362,7 @@ impl Cursor {
             }
             None => {
                 if let Kind::Block(block) = &frame.kind
-                    && let Some(role) = &block.role
+                    && let Some(role) = block.role.as_ref().filter(|_| frame.ran)
                 {
                     self.complete.insert(role.identity.clone());
                 }

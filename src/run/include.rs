@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::batch::{Batch, Round};
 use super::cursor::{Caught, Cause, Cursor, State};
+use super::settings::AfterFatalRescue;
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::plan::{Context, Item, Piece, RoleFiles, RoleRequest, Vars};
 use crate::template::Expr;
@@ -104,6 +105,12 @@ impl Batch {
     /// What was included cannot be used: a failure of each host that wanted it.
     async fn broken(&mut self, findings: &[Diagnostic], hosts: &[String], round: &Round) {
         let Some(first) = findings.first() else { return };
+        let finding = self.shared.events.finding(first.clone());
+        let (name, why) = match self.shared.settings.after_fatal_rescue {
+            AfterFatalRescue::Stop => ("msg", first.message.clone()),
+            AfterFatalRescue::GoOn => ("reason", finding.classic()),
+        };
+        self.ends_quietly = true;
         let fatal = self.any_errors_fatal(round);
         for host in hosts {
             let mut rescued = false;
@@ -113,7 +120,7 @@ impl Batch {
                     self.play.lose(host);
                 }
             }
-            let result = [("changed", false.into()), ("msg", first.message.as_str().into()), ("failed", true.into())];
+            let result = [("changed", false.into()), (name, why.as_str().into()), ("failed", true.into())];
             let result = TaskResult {
                 task: self.shared.events.next_task(),
                 host: host.clone(),
@@ -125,7 +132,7 @@ impl Batch {
                 result: result.into_iter().map(|(name, value): (_, wire::Value)| (name.to_owned(), value)).collect(),
                 diff: Vec::new(),
                 warnings: Vec::new(),
-                finding: Some(self.shared.events.finding(first.clone())),
+                finding: Some(finding.clone()),
                 took: Duration::ZERO,
                 shown: Shown::Verbose,
                 looped: false,
@@ -133,7 +140,7 @@ impl Batch {
             self.shared.events.emit(EventKind::TaskFinished(result)).await;
         }
         if let (Some(host), true) = (hosts.first(), fatal) {
-            let raw = [("msg".to_owned(), first.message.as_str().into()), ("failed".to_owned(), true.into())].into_iter().collect();
+            let raw = [(name.to_owned(), why.as_str().into()), ("failed".to_owned(), true.into())].into_iter().collect();
             self.fail_all(round, host, &raw);
         }
         for finding in findings.iter().skip(1) {
@@ -178,7 +185,7 @@ impl Batch {
             What::Role(wanted) => {
                 let request = RoleRequest {
                     name: wanted.name.clone(),
-                    span: round.step.span,
+                    span: round.step.param("name").map_or(round.step.span, Expr::span),
                     files: wanted.files.clone(),
                     allow_duplicates: Some(wanted.allow_duplicates),
                     validate: wanted.validate,

@@ -141,7 +141,8 @@ impl Item<'_> {
 
     pub(super) fn no_log(&self) -> bool {
         // A condition that cannot be evaluated hides: better too little shown than a secret.
-        self.task.step.keyword(Keyword::NoLog).is_some_and(|expr| self.truth(expr).unwrap_or(true))
+        let keyword = self.task.step.keyword(Keyword::NoLog);
+        keyword.map_or(self.task.shared.settings.no_log, |expr| self.truth(expr).unwrap_or(true))
     }
 
     fn truth(&self, expr: &crate::template::Expr) -> Result<bool, Diagnostic> {
@@ -242,7 +243,7 @@ impl Item<'_> {
             return Err(Failure::new(mistake.clone()).into());
         }
         let (name, work) = self.work()?;
-        let params = self.params(&name, &work)?;
+        let params = self.params(&name, &work).map_err(|diagnostic| self.in_options(diagnostic))?;
         plan::conform(&name, &work.spec(), work.is_open(), &params).map_err(|msg| {
             // The one mistake that has a status of its own.
             let status = (msg == "no command given" || msg.starts_with("only command or argv")).then_some(256);
@@ -269,6 +270,15 @@ impl Item<'_> {
                 Ok(outcome)
             }
         }
+    }
+
+    /// A parameter that cannot be evaluated, in words that playbooks look for in `result.msg`.
+    fn in_options(&self, diagnostic: Diagnostic) -> Trouble {
+        if diagnostic.code != "undefined-variable" || !self.task.shared.templar.manner().truthy_conditions {
+            return diagnostic.into();
+        }
+        let message = format!("The task includes an option with an undefined variable. The error was: {}", diagnostic.message);
+        Trouble::Failed(Box::new(Failure::new(message)), Some(Box::new(diagnostic)))
     }
 
     /// Whether `async` asks for more than nothing.

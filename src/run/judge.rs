@@ -63,7 +63,7 @@ impl Item<'_> {
                     out.raw.insert("warnings".to_owned(), outcome.warnings.clone().into());
                 }
                 out.warnings = outcome.warnings;
-                self.learn(&out.raw);
+                out.warnings.extend(self.learn(&out.raw, out.delegate.as_deref()));
             }
             Err(Trouble::Failed(mut failure, diagnostic)) => {
                 out.verbose_always = failure.data.shift_remove(action::VERBOSE_ALWAYS).is_some_and(|shown| shown == true.into());
@@ -74,6 +74,10 @@ impl Item<'_> {
                     out.raw.insert("msg".to_owned(), failure.msg.into());
                 }
                 out.warnings = failure.warnings;
+                if diagnostic.is_some() {
+                    // Playbooks ask whether there is one.
+                    out.raw.entry("exception".to_owned()).or_insert_with(|| "(traceback unavailable)".into());
+                }
                 out.finding = diagnostic.map(|diagnostic| *diagnostic);
                 out.status = Status::Failed;
             }
@@ -93,12 +97,15 @@ impl Item<'_> {
         out
     }
 
-    /// Keeps the facts that a module found; `set_fact` and `include_vars` keep their own.
-    fn learn(&self, raw: &Map) {
-        let own = matches!(self.task.step.work.name(), "set_fact" | "include_vars");
-        if let (Some(wire::Value::Map(facts)), false) = (raw.get("ansible_facts"), own) {
-            self.task.shared.memory.host(&self.task.host).add_facts(facts);
-        }
+    /// Keeps the facts that a module found; `set_fact` and `include_vars` keep their own, and what `debug` shows are none.
+    fn learn(&self, raw: &Map, delegate: Option<&str>) -> Option<String> {
+        let own = matches!(self.task.step.work.name(), "set_fact" | "include_vars" | "debug");
+        let (Some(wire::Value::Map(facts)), false) = (raw.get("ansible_facts"), own) else { return None };
+        let delegated = delegate.filter(|_| self.task.flag_in(Keyword::DelegateFacts, &self.scope));
+        let host = delegated.unwrap_or(&self.task.host);
+        let memory = &self.task.shared.memory;
+        memory.host(host).add_facts(facts);
+        memory.keep(host).err().map(|error| format!("cannot keep the facts of `{host}`: {error}"))
     }
 
     fn judge(&self, out: &mut ItemOutcome) {
@@ -110,7 +117,7 @@ impl Item<'_> {
             if let Some(expr) = self.task.step.keyword(Keyword::ChangedWhen) {
                 match templar.holds(expr, &scope) {
                     Ok(changed) => drop(out.raw.insert("changed".to_owned(), changed.into())),
-                    Err(diagnostic) => judged_wrong(out, diagnostic),
+                    Err(diagnostic) => judged_wrong(out, "changed_when_result", diagnostic),
                 }
             }
             if let Some(expr) = self.task.step.keyword(Keyword::FailedWhen) {
@@ -121,7 +128,7 @@ impl Item<'_> {
                         out.status = if failed { Status::Failed } else { Status::Ok };
                         out.finding = None;
                     }
-                    Err(diagnostic) => judged_wrong(out, diagnostic),
+                    Err(diagnostic) => judged_wrong(out, "failed_when_result", diagnostic),
                 }
             }
         }
@@ -152,7 +159,8 @@ fn diff_value(diffs: &[Diff]) -> wire::Value {
     }
 }
 
-fn judged_wrong(out: &mut ItemOutcome, diagnostic: Diagnostic) {
+fn judged_wrong(out: &mut ItemOutcome, judgement: &str, diagnostic: Diagnostic) {
+    out.raw.insert(judgement.to_owned(), diagnostic.message.clone().into());
     out.raw.insert("msg".to_owned(), diagnostic.message.clone().into());
     out.raw.insert("failed".to_owned(), true.into());
     out.status = Status::Failed;

@@ -5,14 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use indexmap::IndexMap;
 
+use super::fact_cache::FactCache;
 use crate::plan::Vars;
-use crate::template::{Binding, Scope, Value, from_wire};
+use crate::template::{Binding, Scope, Value, from_wire, to_wire};
 use crate::wire::{self, Map};
 
 /// What is known of all hosts.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     hosts: RwLock<HashMap<String, Arc<HostMemory>>>,
+    cache: Option<FactCache>,
 }
 
 /// What is known of one host.
@@ -25,12 +27,36 @@ pub(super) struct HostMemory {
 }
 
 impl Memory {
+    /// Nothing but what `cache` has kept of earlier runs.
+    pub(super) fn new(cache: Option<FactCache>) -> Self {
+        Self { hosts: RwLock::default(), cache }
+    }
+
     /// What is known of `host`.
     pub(super) fn host(&self, host: &str) -> Arc<HostMemory> {
         if let Some(memory) = read(&self.hosts).get(host) {
             return memory.clone();
         }
-        write(&self.hosts).entry(host.to_owned()).or_default().clone()
+        let known = self.cache.as_ref().and_then(|cache| cache.load(host));
+        let memory = || {
+            let memory = HostMemory::default();
+            known.iter().for_each(|facts| memory.add_facts(facts));
+            Arc::new(memory)
+        };
+        write(&self.hosts).entry(host.to_owned()).or_insert_with(memory).clone()
+    }
+
+    /// Keeps the facts of `host` for runs to come, where they are kept.
+    pub(super) fn keep(&self, host: &str) -> std::io::Result<()> {
+        let Some(cache) = &self.cache else { return Ok(()) };
+        let facts = self.host(host).kept();
+        if facts.is_empty() { Ok(()) } else { cache.store(host, &facts) }
+    }
+
+    /// Forgets the facts of `host`, kept ones too.
+    pub(super) fn forget(&self, host: &str) {
+        self.host(host).clear_facts();
+        self.cache.iter().for_each(|cache| cache.forget(host));
     }
 }
 
@@ -48,6 +74,13 @@ impl HostMemory {
         }
     }
 
+    /// All facts under the names that modules give them.
+    fn kept(&self) -> Map {
+        let own = read(&self.cached);
+        let name = |name: &String| if own.contains_key(name) { name.clone() } else { format!("ansible_{name}") };
+        read(&self.facts).iter().map(|(known, value)| (name(known), to_wire(value))).collect()
+    }
+
     /// All facts, without `ansible_` in front.
     pub(super) fn facts(&self) -> Value {
         Value::map(read(&self.facts).iter().map(|(name, value)| (name.clone(), value.clone())))
@@ -58,8 +91,7 @@ impl HostMemory {
         !read(&self.facts).is_empty()
     }
 
-    /// Forgets facts (`meta: clear_facts`).
-    pub(super) fn clear_facts(&self) {
+    fn clear_facts(&self) {
         write(&self.facts).clear();
         write(&self.cached).clear();
     }
@@ -88,26 +120,30 @@ impl HostMemory {
 
 /// Facts as variables: `ansible_facts`, and each as `ansible_NAME`.
 #[derive(Debug)]
-pub(super) struct FactsScope(pub Arc<HostMemory>);
+pub(super) struct FactsScope {
+    pub(super) memory: Arc<HostMemory>,
+    /// Facts are variables of their own too, and not only entries of `ansible_facts`.
+    pub(super) inject: bool,
+}
 
 impl Scope for FactsScope {
     fn get(&self, name: &str) -> Option<Binding> {
         if name == "ansible_facts" {
-            return Some(Binding::Value(self.0.facts()));
+            return Some(Binding::Value(self.memory.facts()));
         }
-        if let Some(value) = read(&self.0.cached).get(name) {
+        if let Some(value) = read(&self.memory.cached).get(name) {
             return Some(Binding::Value(value.clone()));
         }
-        let short = name.strip_prefix("ansible_")?;
+        let short = name.strip_prefix("ansible_").filter(|short| self.inject || *short == "local")?;
         // `ansible_local` and `ansible_user` of the same name: the connection variable is no fact.
-        read(&self.0.facts).get(short).cloned().map(Binding::Value)
+        read(&self.memory.facts).get(short).cloned().map(Binding::Value)
     }
 
     fn names(&self) -> Vec<String> {
-        let facts = read(&self.0.facts);
-        let mut names: Vec<_> = facts.keys().map(|name| format!("ansible_{name}")).collect();
+        let facts = read(&self.memory.facts);
+        let mut names: Vec<_> = facts.keys().filter(|_| self.inject).map(|name| format!("ansible_{name}")).collect();
         names.push("ansible_facts".to_owned());
-        names.extend(read(&self.0.cached).keys().cloned());
+        names.extend(read(&self.memory.cached).keys().cloned());
         names
     }
 }

@@ -7,6 +7,7 @@ mod bridge;
 mod call;
 mod cursor;
 mod emit;
+mod fact_cache;
 mod fleet;
 mod include;
 mod item;
@@ -45,11 +46,12 @@ use crate::wire;
 use batch::Batch;
 use cursor::State;
 pub use emit::Emitter;
+pub use fact_cache::FactCache;
 pub use lookup::WorldLookups;
 pub use magic::NAMES as MAGIC_NAMES;
 pub use play::PlayState;
 pub use reach::{Reach, Unreached};
-pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings};
+pub use settings::{AfterFatalRescue, ConnectionDefaults, Gathering, Settings, Unmatched};
 pub use shared::Shared;
 use transaction::Carried;
 
@@ -196,7 +198,7 @@ impl Runner {
                 return false;
             }
             if lost == hosts.len() {
-                if !outcome.states.iter().all(|state| *state == State::RolledBack) {
+                if !outcome.quiet && !outcome.states.iter().all(|state| *state == State::RolledBack) {
                     shared.events.emit(EventKind::NoHostsRemaining).await;
                 }
                 return false;
@@ -243,11 +245,12 @@ impl Runner {
         let states = batch.states();
         for (host, state) in &states {
             if matches!(state, State::Failed | State::Unreachable | State::RolledBack) {
-                self.shared.lose(host);
+                self.shared.lose(host, *state);
             }
         }
         BatchOutcome {
             fatal: batch.fatal.is_some() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop,
+            quiet: batch.ends_quietly,
             states: states.into_values().collect(),
         }
     }
@@ -360,5 +363,6 @@ impl Runner {
 #[derive(Default)]
 struct BatchOutcome {
     fatal: bool,
+    quiet: bool,
     states: Vec<State>,
 }

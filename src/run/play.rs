@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::Semaphore;
 
 use super::Shared;
 use super::transaction::Transaction;
 use crate::plan::scope::{Layer, Locals};
 use crate::plan::{self, Handler, PlayScope, Role, Vars};
 use crate::template::{Scope, to_wire};
-use crate::text::{Diagnostic, Diagnostics};
+use crate::text::{Diagnostic, Diagnostics, Span};
 use crate::wire;
 
 /// What all hosts of a play share.
@@ -33,6 +35,8 @@ pub struct PlayState {
     vars_files: RwLock<HashMap<String, Vec<Arc<Vars>>>>,
     /// By host: the transaction that it is in.
     pub(super) transactions: RwLock<HashMap<String, Arc<Transaction>>>,
+    /// By task with `throttle`: how many hosts may do it at once.
+    throttles: Mutex<HashMap<Span, Arc<Semaphore>>>,
     ended: std::sync::atomic::AtomicBool,
 }
 
@@ -52,9 +56,16 @@ impl PlayState {
             host_vars: RwLock::default(),
             vars_files: RwLock::default(),
             transactions: RwLock::default(),
+            throttles: Mutex::default(),
             ended: std::sync::atomic::AtomicBool::new(false),
             plan,
         }
+    }
+
+    /// The gate before the task at `span`, which lets `limit` hosts in.
+    pub(super) fn throttle(&self, span: Span, limit: usize) -> Arc<Semaphore> {
+        let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+        throttles.entry(span).or_insert_with(|| Arc::new(Semaphore::new(limit))).clone()
     }
 
     /// `meta: end_play`: no further batch.

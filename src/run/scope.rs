@@ -17,7 +17,7 @@ impl Shared {
 
     /// The same as one who looks from elsewhere sees it; an entry of `hostvars` has nothing of the play.
     pub(super) fn view(self: &Arc<Self>, play: &Arc<PlayState>, host: &str, context: &Arc<Context>, view: View) -> Layered {
-        let mut layers = Layered::default();
+        let mut layers = Layered::new(self.settings.merge_hashes);
         let memory = self.memory.host(host);
         let vars = |layers: &mut Layered, layer: Layer, vars: &Arc<Vars>| {
             if !vars.is_empty() {
@@ -31,7 +31,7 @@ impl Shared {
         vars(&mut layers, Layer::ExtraVars, &self.settings.extra);
         layers.push(Layer::SetFacts, Arc::new(SetScope(memory.clone())));
         layers.push(Layer::IncludeVars, Arc::new(IncludedScope(memory.clone())));
-        layers.push(Layer::Facts, Arc::new(FactsScope(memory)));
+        layers.push(Layer::Facts, Arc::new(FactsScope { memory, inject: self.settings.inject_facts }));
         for (layer, group) in self.host_vars(play, host).iter() {
             vars(&mut layers, *layer, group);
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::FactCache;
 use crate::plan::{Selection, Vars};
 use crate::ssh::Secret;
 
@@ -38,6 +39,10 @@ pub struct Settings {
     pub verbosity: u8,
     /// `--force-handlers`.
     pub force_handlers: bool,
+    /// `no_log` where no task says otherwise.
+    pub no_log: bool,
+    /// `error_on_missing_handler`: notifying a handler that is not there ends the run.
+    pub error_on_missing_handler: bool,
     /// The strategy of plays that name none.
     pub strategy: String,
     /// `--atomic`: every play is one transaction.
@@ -60,16 +65,34 @@ pub struct Settings {
     pub python_open_files: u32,
     /// `roles_path`.
     pub roles_path: Vec<PathBuf>,
+    /// `host_pattern_mismatch`.
+    pub unmatched: Unmatched,
     /// The configuration file in force, for `ansible_config_file`.
     pub config_file: Option<PathBuf>,
     /// Inventory sources as named, for `ansible_inventory_sources`.
     pub inventory_sources: Vec<String>,
     /// Where facts are cached between runs.
-    pub fact_cache: Option<PathBuf>,
+    pub fact_cache: Option<FactCache>,
+    /// `--flush-cache`: what was kept of the inventory's hosts is forgotten first.
+    pub flush_cache: bool,
+    /// `inject_facts_as_vars`: facts are variables of their own too.
+    pub inject_facts: bool,
     /// Seconds after which a task fails, where it does not say; 0 for never.
     pub task_timeout: u32,
     /// The host of this run, for the audit trail and locks.
     pub purpose: String,
+}
+
+/// What a host pattern that matches nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// Worth a warning.
+    #[default]
+    Warned,
+    /// The end of the run.
+    Fatal,
+    /// Nobody's business.
+    Ignored,
 }
 
 /// When facts are gathered.
@@ -147,7 +170,12 @@ impl Default for Settings {
             roles_path: Vec::new(),
             config_file: None,
             inventory_sources: Vec::new(),
+            no_log: false,
+            error_on_missing_handler: true,
             fact_cache: None,
+            unmatched: Unmatched::default(),
+            flush_cache: false,
+            inject_facts: true,
             task_timeout: 0,
             purpose: String::new(),
         }

@@ -10,7 +10,7 @@ use super::task::HostOutcome;
 use crate::event::{EventKind, Status};
 use crate::model::Keyword;
 use crate::template::{Scope, Value, from_wire, to_wire};
-use crate::text::Diagnostic;
+use crate::text::{Diagnostic, Severity};
 use crate::wire::{self, Map};
 
 impl Batch {
@@ -40,6 +40,9 @@ impl Batch {
         let mut includes = Vec::new();
         let mut failed = None;
         for (host, mut outcome) in outcomes {
+            if !matches!(outcome.result.status, Status::Skipped | Status::Unreachable) {
+                self.cursors.entry(host.clone()).and_modify(Cursor::note_run);
+            }
             let bad = matches!(outcome.result.status, Status::Failed | Status::Unreachable) && !outcome.result.ignored;
             if bad {
                 failed = Some((host.clone(), outcome.raw.clone()));
@@ -51,6 +54,9 @@ impl Batch {
             }
             for name in std::mem::take(&mut outcome.notify) {
                 self.notify(&host, &name, round).await;
+            }
+            if self.is_over() {
+                return;
             }
             for effect in std::mem::take(&mut outcome.effects) {
                 match effect {
@@ -86,6 +92,8 @@ impl Batch {
             if let Some(cursor) = self.cursors.get_mut(&each) {
                 let caught = cursor.fail(cause);
                 rescued |= each == host && caught == Caught::Rescue;
+                // Who still has an `always` to do ends without a word, as in Ansible.
+                self.ends_quietly = cursor.state() != State::Failed;
                 if cursor.state() == State::Failed {
                     self.play.lose(&each);
                 }
@@ -112,7 +120,9 @@ impl Batch {
         let name = self.info(0, round).name;
         let short =
             step.context.role.as_ref().and_then(|role| name.strip_prefix(&format!("{} : ", role.name)).map(str::to_owned)).unwrap_or(name);
-        task.insert("name".to_owned(), short.into());
+        // In Ansible a task without a name has none here either.
+        let nameless = step.name.is_none() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn;
+        task.insert("name".to_owned(), if nameless { "".into() } else { short.into() });
         task.insert("action".to_owned(), step.module.value.as_str().into());
         task.insert("tags".to_owned(), step.context.tags.clone().into());
         task.insert("path".to_owned(), self.shared.sources.position(step.span).name.into());
@@ -184,17 +194,27 @@ impl Batch {
         }
     }
 
+    /// Something is wrong with the run itself. As in Ansible, nothing more is done then; where hosts go back, they do first.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.has_failed() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn
+    }
+
     async fn notify(&mut self, host: &str, name: &str, round: &Round) {
-        let found = super::notify::matching(&self.shared, &self.play, host, name);
-        if found.is_empty() {
-            let diagnostic = Diagnostic::error(
-                "unknown-handler",
-                format!("The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"),
-            )
-            .at(round.step.span, "notified here");
-            self.shared.fail_run(diagnostic).await;
+        let found = super::notify::matching(&self.shared, &self.play, name);
+        for unusable in found.unusable {
+            self.shared.events.warn(unusable).await;
         }
-        for (index, handler) in found {
+        if found.handlers.is_empty() {
+            let message =
+                format!("The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list");
+            let diagnostic = Diagnostic::error("unknown-handler", message).at(round.step.span, "notified here");
+            if self.shared.settings.error_on_missing_handler {
+                self.shared.fail_run(diagnostic).await;
+            } else {
+                self.shared.events.warn(Diagnostic { severity: Severity::Warning, ..diagnostic }).await;
+            }
+        }
+        for (index, handler) in found.handlers {
             if self.cursors.get_mut(host).is_some_and(|cursor| cursor.notify(index)) {
                 self.shared.events.emit(EventKind::HandlerNotified { host: host.to_owned(), handler }).await;
             }

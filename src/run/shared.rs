@@ -1,6 +1,6 @@
 //! [`Shared`]: what every task of a run can reach.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::cursor::State;
 use super::fleet::Fleet;
 use super::memory::Memory;
-use super::{Effect, Emitter, Inputs, PlayState, Prompter, Settings};
+use super::{AfterFatalRescue, Effect, Emitter, Inputs, PlayState, Prompter, Settings, Unmatched};
 use crate::event::{EventKind, Exit};
 use crate::model::inventory::{Origin, VarsDir};
 use crate::model::{Inventory, Pattern};
 use crate::plan::scope::{Layer, Layered};
 use crate::plan::{Compiler, Vars};
 use crate::template::{Expr, FileOptions, Templar, Value};
-use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, Vault};
+use crate::text::{Diagnostic, Diagnostics, Severity, Sources, Span, Spanned, Vault};
 use crate::wire::{self, Map};
 
 type InventoryVars = crate::model::Variables;
@@ -47,7 +48,7 @@ pub struct Shared {
     /// Compiled variables of the inventory, by the address of what was written.
     compiled: RwLock<HashMap<usize, (Arc<InventoryVars>, Arc<Vars>)>>,
     beside: RwLock<HashMap<PathBuf, Arc<VarsDir>>>,
-    lost: RwLock<HashSet<String>>,
+    lost: RwLock<HashMap<String, State>>,
     /// What `set_stats` has collected, by host, or for the run.
     stats: Mutex<HashMap<Option<String>, Map>>,
     failed: AtomicBool,
@@ -55,14 +56,16 @@ pub struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: Settings, inputs: Inputs, events: Emitter) -> Self {
+        if let (true, Some(cache)) = (settings.flush_cache, &settings.fact_cache) {
+            inputs.inventory.hosts().for_each(|host| cache.forget(&host.name));
+        }
         Self {
             gate: Arc::new(Semaphore::new(settings.forks.max(1))),
-            settings,
             sources: inputs.sources,
             vault: inputs.vault,
             templar: inputs.templar,
             compiler: inputs.compiler,
-            memory: Memory::default(),
+            memory: Memory::new(settings.fact_cache.clone()),
             fleet: Fleet::new(inputs.connector),
             events,
             prompter: inputs.prompter,
@@ -78,6 +81,7 @@ impl Shared {
             lost: RwLock::default(),
             stats: Mutex::default(),
             failed: AtomicBool::new(false),
+            settings,
         }
     }
 
@@ -104,10 +108,23 @@ impl Shared {
     pub(super) async fn finished(&self) -> Exit {
         let exit = match self.events.exit() {
             _ if self.failed.load(Ordering::Relaxed) => Exit::Error,
+            // As in Ansible, what counts is who is lost in the end.
+            Exit::Failed | Exit::Unreachable if self.settings.after_fatal_rescue == AfterFatalRescue::GoOn => self.lost_in_the_end(),
             exit => exit,
         };
         self.events.emit(EventKind::RunFinished { exit }).await;
         exit
+    }
+
+    fn lost_in_the_end(&self) -> Exit {
+        let lost = read(&self.lost);
+        if lost.values().any(|state| *state == State::Unreachable) {
+            Exit::Unreachable
+        } else if lost.is_empty() {
+            Exit::Success
+        } else {
+            Exit::Failed
+        }
     }
 
     /// The hosts as they are now.
@@ -122,8 +139,15 @@ impl Shared {
         let pattern = Pattern::parse(&[Spanned::new(pattern.to_owned(), span)]);
         let mut diags = Diagnostics::default();
         let hosts = inventory.select(&pattern, limit.as_ref(), &mut diags).into_iter().map(|host| host.name.clone()).collect();
-        for diagnostic in diags.into_vec() {
-            self.later(diagnostic);
+        for mut diagnostic in diags.into_vec() {
+            match self.settings.unmatched {
+                Unmatched::Fatal if diagnostic.code == "unmatched-pattern" => {
+                    diagnostic.severity = Severity::Error;
+                    return Err(diagnostic);
+                }
+                Unmatched::Ignored if diagnostic.code == "unmatched-pattern" => {}
+                _ => self.later(diagnostic),
+            }
         }
         Ok(hosts)
     }
@@ -224,13 +248,7 @@ impl Shared {
         if let (Some(expr), true) = (read(&self.templates).get(path), plain) {
             return Some(expr.clone());
         }
-        let source = match self.sources.read(path) {
-            Ok(source) => source,
-            Err(error) => {
-                diags.push(Diagnostic::error("file-not-found", format!("cannot read the template {}: {error}", path.display())));
-                return None;
-            }
-        };
+        let source = self.compiler.loader.text(path, "the template", diags)?;
         let expr = self.templar.file(source, options, diags)?;
         if plain {
             write(&self.templates).insert(path.to_owned(), expr.clone());
@@ -271,11 +289,11 @@ impl Shared {
     }
 
     pub(super) fn is_lost(&self, host: &str) -> bool {
-        read(&self.lost).contains(host)
+        read(&self.lost).contains_key(host)
     }
 
-    pub(super) fn lose(&self, host: &str) {
-        write(&self.lost).insert(host.to_owned());
+    pub(super) fn lose(&self, host: &str, state: State) {
+        write(&self.lost).insert(host.to_owned(), state);
     }
 
     /// Applies what a task does to the run.

@@ -13,7 +13,7 @@ use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
 use crate::plan::scope::{Layered, Locals};
 use crate::plan::{Step, Work};
-use crate::template::{Expr, Scope, Value, from_wire, to_wire};
+use crate::template::{Binding, Expr, Scope, Value, from_wire, to_wire};
 use crate::text::Diagnostic;
 use crate::wire::{self, Map};
 
@@ -269,6 +269,18 @@ impl TaskRun {
         HostOutcome { result, raw: outcome.raw, notify, effects: outcome.effects }
     }
 
+    /// A host that is delegated to, with its address if that is another than its name.
+    fn place_of(&self, name: &str) -> String {
+        let known = self.shared.inventory().host(name).is_some_and(|host| !host.implicit);
+        let scope: Arc<dyn Scope> = Arc::new(self.shared.view(&self.play, name, &self.step.context, super::magic::View::HostVars));
+        let address = match scope.get("ansible_host").filter(|_| known) {
+            Some(Binding::Value(value)) => value.to_text(),
+            Some(Binding::Expr(expr)) => self.shared.templar.render(&expr, &scope).unwrap_or_default(),
+            None => return name.to_owned(),
+        };
+        if address == name { address } else { format!("{name}({address})") }
+    }
+
     /// What the world may see of an outcome.
     fn shown(&self, outcome: &ItemOutcome, label: Option<String>, looped: bool) -> TaskResult {
         let censored = outcome.no_log;
@@ -276,7 +288,7 @@ impl TaskRun {
         TaskResult {
             task: self.id,
             host: self.host.clone(),
-            delegate: outcome.delegate.clone(),
+            delegate: outcome.delegate.as_deref().map(|name| self.place_of(name)),
             status: outcome.status,
             ignored: outcome.ignored,
             rescued: false,

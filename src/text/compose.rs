@@ -51,7 +51,7 @@ pub(super) fn scalar(text: &str, plain: bool, tag: Tag<'_>, span: Span, diags: &
         "!!bool" => scalar::tagged_bool(text),
         "!!int" => scalar::int(text.trim()),
         "!!float" => scalar::float(text.trim()).map(NodeKind::Float),
-        "!!binary" => binary(text),
+        "!!binary" => binary(text, span, diags),
         "!!timestamp" => scalar::resolve(text).ok().filter(|kind| matches!(kind, NodeKind::Str(_))),
         "!vault" | "!vault-encrypted" => Some(NodeKind::Vault(text.to_owned())),
         "!unsafe" => return NodeKind::Unsafe(Box::new(Node::new(scalar(text, plain, None, span, diags), span))),
@@ -67,10 +67,16 @@ pub(super) fn scalar(text: &str, plain: bool, tag: Tag<'_>, span: Span, diags: &
     })
 }
 
-/// The value of `!!binary`; bytes that are not text have no place in a playbook.
-fn binary(text: &str) -> Option<NodeKind> {
+/// The value of `!!binary`. Values are text here: of bytes that are none, as much is kept as can be shown.
+fn binary(text: &str, span: Span, diags: &mut Diagnostics) -> Option<NodeKind> {
     let packed: String = text.chars().filter(|char| !char.is_whitespace()).collect();
-    STANDARD.decode(packed).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(NodeKind::Str)
+    let bytes = STANDARD.decode(packed).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    if let std::borrow::Cow::Owned(_) = text {
+        let message = "these bytes are no UTF-8 text; what is none is replaced";
+        diags.push(Diagnostic::warning("binary-text", message).at(span, "").help("keep binary content in a file, and copy that"));
+    }
+    Some(NodeKind::Str(text.into_owned()))
 }
 
 /// The value of a sequence.

@@ -53,6 +53,11 @@ impl Secrets {
         }
     }
 
+    /// Whether the whole of `text` is one of them.
+    pub fn contains(&self, text: &str) -> bool {
+        self.texts.read().unwrap_or_else(PoisonError::into_inner).iter().any(|secret| secret == text.trim())
+    }
+
     /// Whether there is nothing to hide.
     pub fn is_empty(&self) -> bool {
         self.texts.read().unwrap_or_else(PoisonError::into_inner).is_empty()

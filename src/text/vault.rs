@@ -164,9 +164,17 @@ impl Vault {
     /// # Errors
     /// `NoPassword` if there is none of that id.
     pub fn seal(&self, plain: &[u8], id: Option<&str>) -> Result<String, VaultError> {
+        self.seal_with(plain, id, &rand::random::<[u8; SALT]>())
+    }
+
+    /// The same with a salt of one's own: the same text gives the same envelope.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_with(&self, plain: &[u8], id: Option<&str>, salt: &[u8]) -> Result<String, VaultError> {
         let found = self.passwords.iter().find(|(known, _)| id.is_none_or(|id| id == known));
         let (id, password) = found.ok_or_else(|| VaultError::NoPassword { id: id.map(str::to_owned) })?;
-        Ok(seal_salted(plain, id, password, &rand::random::<[u8; SALT]>()))
+        Ok(seal_salted(plain, id, password, salt))
     }
 }
 

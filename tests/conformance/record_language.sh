@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
+# `ANSIBLE_PYTHON_INTERPRETER` names a Python for the modules, where discovery finds none.
 # Records what ansible-core prints for every playbook in language/: `ANSIBLE_PLAYBOOK=/path/to/ansible-playbook ./record_language.sh [CASE ...]`.
 set -uo pipefail
 cd "$(dirname "$0")/language"
 export ANSIBLE_CONFIG=ansible.cfg ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_DEPRECATION_WARNINGS=false
 for case in "${@:-*.yml}"; do
   for playbook in $case; do
-    "${ANSIBLE_PLAYBOOK:-ansible-playbook}" -i localhost, -c local "$playbook" 2>/dev/null | sed "/^\[ERROR\]/,/\^ column/d" >"${playbook%.yml}.out"
+    "${ANSIBLE_PLAYBOOK:-ansible-playbook}" -i localhost, -c local "$playbook" 2>/dev/null |
+      awk '/^\[ERROR\]/ { skip = 1 } /^(TASK|PLAY|RUNNING|NO MORE|fatal|failed|ok|changed|skipping|included|\.\.\.ignoring)/ { skip = 0 } !skip' >"${playbook%.yml}.out"
     echo "exit ${PIPESTATUS[0]}" >>"${playbook%.yml}.out"
   done
 done

@@ -9,7 +9,6 @@
 mod agent;
 mod tree;
 
-mod archive;
 mod copy;
 mod crash;
 mod edit;
@@ -20,8 +19,6 @@ mod foreign;
 mod host;
 mod job;
 mod lists;
-mod programs;
-mod settings;
 mod source;
 mod transaction;
 

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::options::{HostOptions, VariableOptions};
 use super::prepare::Prepared;
-use super::settings::Settings;
+use super::settings::{Mismatch, Settings};
 use super::{Outcome, Stopped};
 use crate::event::{Exit, Finding};
 use crate::model::Pattern;
@@ -85,7 +85,7 @@ pub(super) fn run(options: &InventoryOptions) -> Outcome {
         export: options.export || prepared.config.inventory_export,
         diags: RefCell::default(),
     };
-    let text = text(options, &view, &mut prepared.diags);
+    let text = text(options, &view, prepared.config.host_pattern_mismatch, &mut prepared.diags);
     prepared.diags.append(view.diags.into_inner());
     let broken = prepared.diags.has_errors();
     tell(prepared.diags, &prepared.sources);
@@ -107,10 +107,16 @@ fn limited(
     Ok(Some(hosts.into_iter().map(|host| host.name.clone()).collect()))
 }
 
-fn text(options: &InventoryOptions, view: &View<'_>, diags: &mut Diagnostics) -> Result<String, Stopped> {
+fn text(options: &InventoryOptions, view: &View<'_>, mismatch: Mismatch, diags: &mut Diagnostics) -> Result<String, Stopped> {
     if let Some(name) = &options.host {
         let pattern = Pattern::parse(&[Spanned::new(name.clone(), Span::default())]);
-        return match view.inventory.select(&pattern, None, diags).as_slice() {
+        let mut unmatched = Diagnostics::default();
+        let hosts = view.inventory.select(&pattern, None, &mut unmatched);
+        if let (Mismatch::Error, Some(found)) = (mismatch, unmatched.iter().next()) {
+            return Err(Stopped::usage(found.message.clone()));
+        }
+        diags.append(unmatched);
+        return match hosts.as_slice() {
             [host] => Ok(view.host(host, options.yaml)),
             _ => Err(Stopped::usage("You must pass a single valid host to --host parameter")),
         };

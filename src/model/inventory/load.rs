@@ -129,7 +129,7 @@ impl Inventory {
     fn read_source(&mut self, reading: &Reading<'_>, wanted: &str, diags: &mut Diagnostics) {
         let path = Path::new(wanted);
         match folder::kind(path) {
-            None if wanted.contains(',') => self.read_list(reading, wanted),
+            None if wanted.contains(',') => self.read_list(reading, wanted, diags),
             None => {
                 let error = Diagnostic::error("no-inventory", format!("there is no inventory `{wanted}`"));
                 let help = "give a file, a folder, or a list of hosts with a comma: `web1,web2,`";
@@ -149,7 +149,7 @@ impl Inventory {
         self.beside.push(Arc::new(VarsDir::open(reading.loader, folder)));
     }
 
-    fn read_list(&mut self, reading: &Reading<'_>, list: &str) {
+    fn read_list(&mut self, reading: &Reading<'_>, list: &str, diags: &mut Diagnostics) {
         let source = reading.loader.sources().add("-i", list);
         let mut start = 0;
         for part in list.split_inclusive(',') {
@@ -163,6 +163,10 @@ impl Inventory {
             let single = range::Expanded { names: vec![name.to_owned()], port };
             let expanded =
                 if reading.options.ranges_in_lists { range::expand(&Spanned::new(text.to_owned(), span)) } else { Ok(single.clone()) };
+            if let Err(found) = &expanded {
+                let message = format!("Failed to parse {list} with advanced_host_list plugin: {}", found.message);
+                diags.push(Diagnostic::warning("host-range", message).at(span, ""));
+            }
             let hosts = expanded.unwrap_or(single);
             ini::add_hosts(self, &hosts, super::UNGROUPED, &Variables::new(), &Spanned::new(&Brought { file: None }, span));
         }
@@ -195,7 +199,11 @@ impl Inventory {
             }
         };
         let ignored = ignored(reading.options, diags);
-        for name in names.iter().filter(|name| !ignored(name)) {
+        let names: Vec<_> = names.iter().filter(|name| !ignored(name)).collect();
+        if names.is_empty() && !reading.options.lenient {
+            diags.push(Diagnostic::error("inventory-empty", format!("there is no inventory in the folder `{}`", folder.display())));
+        }
+        for name in names {
             let path = folder.join(name);
             if let Some(kind) = folder::kind(&path) {
                 self.read_path(reading, &path, kind, &absolute.join(name), diags);

@@ -2,6 +2,7 @@
 
 use super::load::{Brought, Reading};
 use super::{Inventory, Variables, ini, range};
+use crate::model::reader::scalar_text;
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, Span, Spanned, did_you_mean};
 
 const KEYS: [&str; 3] = ["vars", "children", "hosts"];
@@ -111,7 +112,8 @@ impl Reader<'_, '_> {
 
     fn host(&mut self, group: &Spanned<String>, name: &Node, body: &Node) {
         let Some(text) = name.as_str() else {
-            self.diags.push(wrong_kind("the name of a host", "a string", name).help("put it in quotation marks"));
+            let message = format!("Host pattern {} must be a string", scalar_text(name).unwrap_or_else(|| name.describe().to_owned()));
+            self.diags.push(Diagnostic::error("inventory-type", message).at(name.span, "").help("put it in quotation marks"));
             return;
         };
         let vars = match &body.kind {

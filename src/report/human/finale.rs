@@ -69,6 +69,11 @@ impl Finale {
         }
     }
 
+    /// The run ended for a reason of its own: as in Ansible, there is no recap of it.
+    pub(super) fn abandon(&mut self) {
+        self.played = false;
+    }
+
     pub(super) fn show(&self, recap: &Recap, look: &Look, to: &mut Streams<'_>) -> io::Result<()> {
         if self.played {
             look.banner("PLAY RECAP", to.out)?;
@@ -89,6 +94,9 @@ impl Finale {
         self.bridge(look, to)?;
         self.health(look, to)?;
         self.failures.iter().try_for_each(|(finding, hosts)| {
+            if look.ansible && finding.diagnostic.ansible.is_some() {
+                return writeln!(to.err, "ERROR! {}", finding.classic().trim_end());
+            }
             let picture = snippet::draw(finding, look.paint.0);
             writeln!(to.err, "{picture}\n  = on {}\n", hosts.join(", "))
         })

@@ -322,12 +322,12 @@ impl Human {
             return Ok(());
         }
         match finding.diagnostic.severity {
-            Severity::Error => {
-                if let (true, Some(words)) = (self.look.ansible, &finding.diagnostic.ansible) {
-                    self.line(Color::Error, &format!("ERROR! {words}"), to.err)?;
-                }
-                writeln!(to.err, "{picture}")
+            Severity::Error if self.look.ansible => {
+                self.finale.abandon();
+                self.line(Color::Error, &format!("ERROR! {}", finding.classic().trim_end()), to.err)?;
+                finding.diagnostic.help.iter().try_for_each(|help| writeln!(to.err, "\nhelp: {help}"))
             }
+            Severity::Error => writeln!(to.err, "{picture}"),
             Severity::Warning => {
                 // The words that scripts look for; below them where it stands.
                 let message = &finding.diagnostic.message;

@@ -32,7 +32,11 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     added.insert("host_vars".to_owned(), vars.clone().into());
     let shared = &call.item.task.shared;
     let known = shared.inventory();
-    let changed = known.host(&name).is_none() || groups.iter().any(|group| !known.members(group).contains(name.as_str()));
+    let has = |host: &crate::model::Host, name: &str, value: &Value| {
+        host.vars.iter().any(|(known, written)| known.value == name && crate::template::node_value(written) == *value)
+    };
+    let news = known.host(&name).is_none_or(|host| vars.iter().any(|(name, value)| !has(host, name, value)));
+    let changed = news || groups.iter().any(|group| !known.members(group).contains(name.as_str()));
     let outcome = Outcome { changed, ..Outcome::default() }.with("add_host", added);
     Ok(Answer { outcome, effects: vec![Effect::AddHost { name, groups, vars }], ..Answer::default() })
 }

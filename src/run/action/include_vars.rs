@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::NO_LOG;
 use super::prelude::*;
 use crate::plan::Vars;
-use crate::template::Expr;
+use crate::template::{Binding, Expr};
 use crate::text::{Diagnostic, Span};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
@@ -65,10 +65,19 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         let loaded = shared.vars_file(file).map_err(|found| if found.labels.is_empty() { found.at(place(&call), "") } else { found })?;
         vars.extend(loaded.iter().map(|(name, expr)| (name.clone(), expr.clone())));
     }
+    let merging = match params.hash_behaviour.as_deref() {
+        Some("merge") => true,
+        Some("replace") => false,
+        None => shared.settings.merge_hashes,
+        Some(other) => return Err(Failure::new(format!("`hash_behaviour`: expected `replace` or `merge`, found `{other}`")).into()),
+    };
     if let Some(name) = params.name {
         let entries = vars.into_iter().map(|(name, expr)| (Expr::value(&name.into(), call.item.task.step.span), (*expr).clone()));
         let expr = Expr::Map(entries.collect(), call.item.task.step.span);
         vars = [(name, Arc::new(expr))].into_iter().collect();
+    }
+    if merging {
+        vars = vars.into_iter().map(|(name, expr)| merged(&call, name, expr)).collect();
     }
     // The result shows what was loaded; values that are templates stay as they are written until somebody asks.
     let mut facts = Map::new();
@@ -83,6 +92,20 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let outcome = Outcome::default().with("ansible_facts", facts).with("ansible_included_var_files", names);
     Ok(if sealed { outcome.with(NO_LOG, true) } else { outcome }.into())
+}
+
+/// A mapping goes into the one that the variable is already.
+fn merged(call: &ActionCall<'_>, name: String, expr: Arc<Expr>) -> (String, Arc<Expr>) {
+    let before = match call.scope().get(&name) {
+        Some(Binding::Value(value)) => Some(Arc::new(Expr::Literal(value, expr.span()))),
+        Some(Binding::Expr(before)) => Some(before),
+        None => None,
+    };
+    let together = match before {
+        Some(before) => Arc::new(crate::plan::scope::merge(&before, &expr)),
+        None => expr,
+    };
+    (name, together)
 }
 
 /// Where the file is named.

@@ -40,7 +40,11 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
             memory.cache(name, from_wire(value));
         }
     }
-    Ok(Outcome::default().with("ansible_facts", facts).with("_ansible_facts_cacheable", cacheable).into())
+    let host = delegated.unwrap_or(&task.host);
+    let kept = if cacheable { task.shared.memory.keep(host) } else { Ok(()) };
+    let outcome = Outcome::default().with("ansible_facts", facts).with("_ansible_facts_cacheable", cacheable);
+    let warnings = kept.err().map(|error| format!("cannot keep the facts of `{host}`: {error}")).into_iter().collect();
+    Ok(Outcome { warnings, ..outcome }.into())
 }
 
 /// The name of a variable, which may be a template: `"{{ item }}_path": /srv`.

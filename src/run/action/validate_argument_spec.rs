@@ -38,6 +38,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     }
     let failure = Failure::new(format!("Validation of arguments failed:\n{}", errors.join("\n")))
         .with("argument_errors", errors)
-        .with("argument_spec_data", params.argument_spec);
+        .with("argument_spec_data", params.argument_spec)
+        .with("validate_args_context", params.validate_args_context.unwrap_or_default());
     Err(failure.into())
 }

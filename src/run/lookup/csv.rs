@@ -13,16 +13,18 @@ pub(super) fn run(call: &LookupCall<'_>, read: impl Fn(&str, &str) -> Result<Str
     let mut found = Vec::new();
     for (key, options) in Terms::read(call, OPTIONS)?.each {
         let key = key.ok_or("Search key is required but was not found")?;
-        let (column, key_column) = (options.number("col", 1)?, options.number("keycol", 0)?);
+        let key_column = options.number("keycol", 0)?;
         let delimiter = options.text("delimiter").unwrap_or_else(|| "TAB".to_owned());
         let delimiter = match delimiter.as_str() {
             "TAB" | "\\t" => '\t',
             other => other.chars().next().unwrap_or(','),
         };
-        let text = read(&options.text("file").unwrap_or_else(|| "ansible.csv".to_owned()), &options.text("encoding").unwrap_or_default())?;
+        let file = options.text("file").unwrap_or_else(|| "ansible.csv".to_owned());
+        let text = read(&file, &options.text("encoding").unwrap_or_default())?;
         let row = rows(&text, delimiter).into_iter().find(|row| row.get(key_column).is_some_and(|cell| *cell == key));
         match row {
             Some(row) => {
+                let column = options.number("col", 1)?;
                 let cell = row.get(column).ok_or_else(|| format!("the row has {} columns; `col` {column} counts from 0", row.len()))?;
                 found.push(Value::from(cell.as_str()));
             }

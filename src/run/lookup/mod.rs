@@ -6,23 +6,28 @@ mod inline;
 mod password;
 mod url;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::model::{Inventory, Pattern, Variables};
+use crate::model::{Inventory, Loader, Pattern, Variables};
 use crate::template::{Binding, FileOptions, LookupCall, LookupError, Lookups, Scope, Value, to_wire};
 use crate::text::{Diagnostics, Sources, Span, Spanned, Vault};
 use crate::wire;
 
 /// Lookups of the real world.
 pub struct WorldLookups {
-    sources: Sources,
     vault: Arc<Vault>,
+    /// Reads templates, sealed ones too.
+    loader: Loader,
+    /// The configuration, by the names that the lookup `config` takes.
+    settings: HashMap<String, wire::Value>,
 }
 
 const NAMES: &[&str] = &[
+    "config",
     "csvfile",
     "env",
     "file",
@@ -39,9 +44,10 @@ const NAMES: &[&str] = &[
 ];
 
 impl WorldLookups {
-    /// Reads vault files with `vault`.
-    pub fn new(sources: Sources, vault: Arc<Vault>) -> Self {
-        Self { sources, vault }
+    /// Reads vault files with `vault`; `settings` is what the lookup `config` knows.
+    pub fn new(sources: Sources, vault: Arc<Vault>, settings: HashMap<String, wire::Value>) -> Self {
+        let loader = Loader::new(sources, vault.clone());
+        Self { vault, loader, settings }
     }
 }
 
@@ -55,6 +61,7 @@ impl Lookups for WorldLookups {
             "unvault" => each(&call, |term| self.read(&call, term)),
             "env" => each(&call, |term| env(&call, term)),
             "pipe" => each(&call, pipe),
+            "config" => self.config(&call),
             "lines" => lines(&call),
             "fileglob" => fileglob(&call),
             "first_found" => first_found(&call),
@@ -124,7 +131,7 @@ fn inventory_hostnames(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
 impl WorldLookups {
     /// The text of a file, which may be sealed, in an encoding.
     fn decoded(&self, call: &LookupCall<'_>, name: &str, encoding: &str) -> Result<String, String> {
-        let path = find(call, "files", name)?;
+        let path = find(call, "files", name).map_err(|_| format!("No such file or directory: {name}"))?;
         let bytes = self.bytes(&path)?;
         match encoding.to_ascii_lowercase().replace('_', "-").as_str() {
             "iso-8859-1" | "latin-1" | "latin1" | "iso-8859-15" | "iso8859-1" => Ok(bytes.into_iter().map(char::from).collect()),
@@ -134,6 +141,33 @@ impl WorldLookups {
             }
             _ => Err(format!("the encoding `{encoding}` is not supported: expected `utf-8` or `iso-8859-1`")),
         }
+    }
+
+    /// Settings of `ansible.cfg` and the environment, by the names of Ansible's constants.
+    fn config(&self, call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
+        if let Some(kind) = option(call, "plugin_type") {
+            return Err(format!("options of plugins are not known here: `plugin_type` is `{}`", kind.to_text()));
+        }
+        let missing = option(call, "on_missing").map_or_else(|| "error".to_owned(), |value| value.to_text());
+        if !matches!(missing.as_str(), "error" | "warn" | "skip") {
+            return Err(format!(
+                "\"on_missing\" must be a string and one of \"error\", \"warn\" or \"skip\": valid values are these, not {missing}"
+            ));
+        }
+        let mut found = Vec::new();
+        for term in call.terms {
+            let Some(name) = term.as_str() else {
+                return Err(format!("Invalid setting identifier, \"{}\" is not a string, its a {}", term.to_text(), term.type_name()));
+            };
+            match self.settings.get(name) {
+                Some(value) => found.push(crate::template::from_wire(value)),
+                None if missing == "error" => {
+                    return Err(format!("Unable to find setting {name}: Invalid setting, or one that changes nothing here"));
+                }
+                None => {}
+            }
+        }
+        Ok(found)
     }
 
     fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
@@ -159,7 +193,10 @@ impl WorldLookups {
 
     fn template(&self, call: &LookupCall<'_>, name: &str) -> Result<Value, LookupError> {
         let path = find(call, "templates", name)?;
-        let source = self.sources.read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let mut diags = Diagnostics::default();
+        let Some(source) = self.loader.text(&path, "the template", &mut diags) else {
+            return Err(diags.into_vec().into_iter().next().map_or_else(|| String::new().into(), LookupError::from));
+        };
         let pair = |name: &str| {
             let text = |end: &str| option(call, &format!("{name}_{end}_string")).map(|value| value.to_text());
             Some((text("start")?, text("end")?))
@@ -174,7 +211,6 @@ impl WorldLookups {
             native: true,
             ..FileOptions::default()
         };
-        let mut diags = Diagnostics::default();
         let expr = call.templar.file(source, &options, &mut diags);
         let Some(expr) = expr.filter(|_| !diags.has_errors()) else {
             return Err(diags.into_vec().into_iter().next().map_or_else(|| String::new().into(), LookupError::from));

@@ -124,11 +124,15 @@ fn password_hash(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value
 
 fn vault(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let secret = args.required_text("secret")?;
-    args.next("salt");
-    let id = args.text("vault_id")?.filter(|id| id != "filter_default");
+    let salt = args.text("salt")?;
+    let id = args.text("vault_id")?.unwrap_or_else(|| "filter_default".to_owned());
     let mut vault = Vault::default();
-    vault.add(id.clone().unwrap_or_else(|| "default".to_owned()), secret);
-    let sealed = vault.seal(text_of(&value)?.as_bytes(), id.as_deref());
+    vault.add(id.clone(), secret);
+    let text = text_of(&value)?;
+    let sealed = match salt {
+        Some(salt) => vault.seal_with(text.as_bytes(), Some(&id), salt.as_bytes()),
+        None => vault.seal(text.as_bytes(), Some(&id)),
+    };
     sealed.map(Value::from).map_err(|error| Error::failed(error.to_string()))
 }
 

@@ -460,12 +460,21 @@ fn subelement_pairs(eval: &Eval<'_>, value: &Value, path: &Value, skip_missing: 
 
 /// The lookup `subelements`: a list, a path, and options.
 pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
-    let [list, path, options @ ..] = terms else {
-        return Err(Error::failed("the lookup `subelements` expects a list and the name of a key"));
+    const EXPECTED: &str = "subelements lookup expects a list of two or three items,";
+    let (list, path, options) = match terms {
+        [list, path] => (list, path, None),
+        [list, path, options] => (list, path, Some(options)),
+        _ => return Err(Error::failed(EXPECTED)),
     };
-    if !matches!(list, Value::List(_) | Value::Tuple(_) | Value::Map(_)) {
-        return Err(Error::failed(format!("subelements lookup expects a dictionary or a list, found '{}'", list.type_name())));
+    if path.as_str().is_none() {
+        return Err(Error::failed(format!("{EXPECTED} first a dict or a list, second a string pointing to the subkey")));
     }
-    let skip = options.first().and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
+    if !matches!(list, Value::List(_) | Value::Tuple(_) | Value::Map(_)) {
+        return Err(Error::failed(format!("subelements lookup expects a dictionary, got '{}'", list.type_name())));
+    }
+    if options.is_some_and(|options| options.as_entries().is_none()) {
+        return Err(Error::failed(format!("{EXPECTED} the optional third item must be a dict with flags skip_missing")));
+    }
+    let skip = options.and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
     subelement_pairs(eval, list, path, skip)
 }

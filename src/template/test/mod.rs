@@ -70,7 +70,8 @@ const TYPES: &[Test] = &[
     test("escaped", |_, _, _| Ok(false)),
     test("filter", |_, value, _| Ok(filter::find(&value.to_text()).is_some())),
     test("test", |_, value, _| Ok(find(&value.to_text()).is_some())),
-    test("vault_encrypted", |_, _, _| Ok(false)),
+    // What a vault held is known by its text: it may have gone through other variables.
+    test("vault_encrypted", |eval, value, _| Ok(value.as_str().is_some_and(|text| eval.session.templar.vault.secrets().contains(text)))),
 ];
 
 /// The type's name, of what is defined.

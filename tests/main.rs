@@ -22,6 +22,7 @@ mod secrets;
 mod semantics;
 mod ssh;
 mod support;
+mod synchronize;
 mod templating;
 mod tidy;
 mod vault;

@@ -1,6 +1,6 @@
 //! [`Command`]: a program to run, what became of it, and why it did not.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -215,6 +215,11 @@ impl Command {
         self
     }
 
+    /// Program and arguments as text.
+    pub fn words(&self) -> Vec<String> {
+        self.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
     /// The program's name, for messages.
     pub fn program(&self) -> String {
         self.argv.first().map_or_else(String::new, |program| program.to_string_lossy().into_owned())
@@ -223,8 +228,12 @@ impl Command {
 
 /// Where the program `name` is: in `PATH`, or where administrators' programs are when `PATH` lacks those places.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/sbin", "/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    find_program_in(&std::env::var_os("PATH").unwrap_or_default(), name)
+}
+
+/// The same with a `PATH` of its own.
+pub(super) fn find_program_in(path: &OsStr, name: &str) -> Option<PathBuf> {
+    let places = std::env::split_paths(path).chain(["/sbin", "/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
     places.map(|place| place.join(name)).find(|candidate| is_program(candidate))
 }
 

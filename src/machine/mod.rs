@@ -20,6 +20,7 @@ mod participant;
 mod process;
 mod program;
 mod scratch;
+pub mod smtp;
 pub mod socket;
 pub mod terminal;
 mod tree;
@@ -96,6 +97,11 @@ impl Machine {
     /// Whether this call only predicts.
     pub fn checking(&self) -> bool {
         self.settings.check
+    }
+
+    /// Whether it acts as root, who alone can give files away.
+    pub fn privileged(&self) -> bool {
+        rustix::process::geteuid().is_root()
     }
 
     /// Whether the user wants to see differences.

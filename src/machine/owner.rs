@@ -1,5 +1,6 @@
 //! Users and groups, without NSS: a static program crashes in `getpwnam`, so files are read and `getent` is asked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -96,6 +97,25 @@ pub fn user_id(text: &str) -> Option<u32> {
 /// The number of a group given by name or number.
 pub fn group_id(text: &str) -> Option<u32> {
     Group::named(text).map(|group| group.gid).or_else(|| text.parse().ok())
+}
+
+/// Names of users and groups that were looked up once: of whole trees, each has thousands.
+#[derive(Debug, Default)]
+pub struct Names {
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
+}
+
+impl Names {
+    /// The user's name, or its number when nobody knows a name.
+    pub fn user(&mut self, uid: u32) -> &str {
+        self.users.entry(uid).or_insert_with(|| User::numbered(uid).map_or_else(|| uid.to_string(), |user| user.name))
+    }
+
+    /// The group's name, or its number when nobody knows a name.
+    pub fn group(&mut self, gid: u32) -> &str {
+        self.groups.entry(gid).or_insert_with(|| Group::numbered(gid).map_or_else(|| gid.to_string(), |group| group.name))
+    }
 }
 
 #[cfg(test)]

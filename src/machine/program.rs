@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::find_program_in;
 use super::{Command, Completed, Machine, RunError, Settings};
 use crate::wire::{Call, Failure};
 
@@ -21,7 +22,24 @@ pub enum Undo {
     Impossible(String),
 }
 
+impl Undo {
+    /// Undone by running `command`: what it would read and its own environment are not kept.
+    pub fn by(words: impl Into<String>, command: &Command) -> Self {
+        Self::Command(words.into(), command.words())
+    }
+}
+
 impl Machine {
+    /// Where the program `name` is, by the task's own `PATH`: its undo runs with another one.
+    ///
+    /// # Errors
+    /// When it is nowhere.
+    pub fn program(&self, name: &str) -> Result<String, Failure> {
+        let path = self.variable("PATH").unwrap_or_default();
+        let found = find_program_in(path.as_ref(), name).map(|found| found.to_string_lossy().into_owned());
+        found.ok_or_else(|| Failure::new(format!("Failed to find required executable \"{name}\" in paths: {path}")))
+    }
+
     /// Runs a program in the task's environment; what it prints is streamed if the call wants that.
     ///
     /// This runs it in check mode too: it is for programs that only look, and for modules that have asked [`Machine::checking`].

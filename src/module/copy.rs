@@ -103,7 +103,7 @@ impl Copy {
 }
 
 /// Everything inside a directory of the host.
-fn entries_of(machine: &Machine, directory: &Path, follow: bool) -> Result<Vec<Entry>, Failure> {
+pub(super) fn entries_of(machine: &Machine, directory: &Path, follow: bool) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(relative) = waiting.pop() {

@@ -16,9 +16,40 @@ const INLINE_TREE: usize = 2 << 20;
 
 /// The directory `path` as a blob.
 pub(super) fn attach(path: &Path, follow: bool, vault: Option<&Vault>, blobs: &mut Blobs) -> Result<Blob, Failure> {
-    let mut walk = Walk { follow, vault, blobs, above: Vec::new(), entries: Vec::new(), inline: 0 };
+    walk(path, &|_, _| false, follow, vault, blobs).map(Blob::Tree)
+}
+
+/// The directory `path` without what `skip` says, as a blob; and how the directory and every entry look.
+pub(super) fn attach_part(path: &Path, skip: Skip<'_>, follow: bool, blobs: &mut Blobs) -> Result<(Blob, wire::Value), Failure> {
+    let entries = walk(path, skip, follow, None, blobs)?;
+    let paths = std::iter::once(path.to_owned()).chain(entries.iter().map(|entry| path.join(&entry.path)));
+    let looks = looks(paths, follow)?;
+    Ok((Blob::Tree(entries), looks))
+}
+
+/// How paths look beside their content: mode, seconds and nanoseconds of the time, user, its number, group, its number.
+pub(super) fn looks(paths: impl Iterator<Item = PathBuf>, follow: bool) -> Result<wire::Value, Failure> {
+    use std::os::unix::fs::MetadataExt;
+    let mut names = crate::machine::owner::Names::default();
+    let look = |path: PathBuf| {
+        let plain = || fs::symlink_metadata(&path);
+        let meta = if follow { fs::metadata(&path).or_else(|_| plain()) } else { plain() };
+        let meta = meta.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+        let user: wire::Value = names.user(meta.uid()).into();
+        let group: wire::Value = names.group(meta.gid()).into();
+        let mode = meta.mode() & 0o7777;
+        Ok(vec![mode.into(), meta.mtime().into(), meta.mtime_nsec().into(), user, meta.uid().into(), group, meta.gid().into()].into())
+    };
+    paths.map(look).collect::<Result<Vec<wire::Value>, Failure>>().map(wire::Value::List)
+}
+
+/// Whether a path, relative to the directory, is left out; and whether it is a directory.
+pub(super) type Skip<'a> = &'a dyn Fn(&str, bool) -> bool;
+
+fn walk(path: &Path, skip: Skip<'_>, follow: bool, vault: Option<&Vault>, blobs: &mut Blobs) -> Result<Vec<TreeEntry>, Failure> {
+    let mut walk = Walk { skip, follow, vault, blobs, above: Vec::new(), entries: Vec::new(), inline: 0 };
     walk.directory(path, "").map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Blob::Tree(walk.entries))
+    Ok(walk.entries)
 }
 
 /// The file `path` as a blob, opened if it is sealed and there is a vault to open it.
@@ -41,6 +72,7 @@ pub(super) fn unsealed(path: &Path, vault: Option<&Vault>) -> io::Result<Option<
 }
 
 struct Walk<'a> {
+    skip: Skip<'a>,
     follow: bool,
     vault: Option<&'a Vault>,
     blobs: &'a mut Blobs,
@@ -65,6 +97,9 @@ impl Walk<'_> {
             let path = folder.join(&name);
             let relative = format!("{prefix}{}", name.to_string_lossy());
             let meta = fs::symlink_metadata(&path)?;
+            if (self.skip)(&relative, meta.is_dir()) {
+                continue;
+            }
             if meta.is_symlink() && !self.follow {
                 let target = fs::read_link(&path)?.display().to_string();
                 self.entries.push(TreeEntry { path: relative, mode: 0o777, item: TreeItem::Link(target) });

@@ -82,5 +82,7 @@ fn no_engine() {
     ] {
         let failure = agent.run(call("docker_container_info", params(json!({"name": "web", "docker_host": host})))).unwrap_err();
         assert!(failure.msg.contains(expected), "{}", failure.msg);
+        let pull = json!({"name": "shop", "pull": "not_present", "docker_host": host});
+        assert_eq!(agent.run(call("docker_image_pull", params(pull))).unwrap_err().msg, failure.msg);
     }
 }

@@ -9,6 +9,7 @@
 mod agent;
 mod tree;
 
+mod archive;
 mod copy;
 mod crash;
 mod edit;
@@ -19,6 +20,8 @@ mod foreign;
 mod host;
 mod job;
 mod lists;
+mod programs;
+mod settings;
 mod source;
 mod transaction;
 

@@ -11,7 +11,7 @@ use super::{Exchange, describe, tls};
 use crate::machine::address;
 
 /// A connection of whatever kind.
-pub(super) trait Stream: Read + Write {}
+pub(in crate::machine) trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 impl Exchange {
@@ -32,7 +32,7 @@ impl Exchange {
     }
 }
 
-fn dial(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+pub(in crate::machine) fn dial(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in address::resolve(host, port)? {
         match TcpStream::connect_timeout(&address, timeout) {

@@ -11,8 +11,10 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use connect::{Stream, dial};
 use message::Outgoing;
 pub use message::basic;
+pub(super) use tls::secured;
 use url::Url;
 
 /// A larger answer is refused instead of filling the memory, in bytes.

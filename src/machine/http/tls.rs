@@ -21,7 +21,7 @@ const BUNDLES: [&str; 4] =
 ///
 /// # Errors
 /// Nothing can be trusted, or the server should not be.
-pub(super) fn secured<S: Stream + 'static>(
+pub(in crate::machine) fn secured<S: Stream + 'static>(
     mut stream: S,
     host: &str,
     validate: bool,

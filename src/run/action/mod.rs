@@ -104,6 +104,7 @@ mod script;
 mod set_fact;
 mod set_stats;
 mod slack;
+mod synchronize;
 mod validate_argument_spec;
 mod wait_for_connection;
 
@@ -127,6 +128,7 @@ actions! {
     set_fact::SetFact as "set_fact", open;
     set_stats::SetStats as "set_stats";
     slack::Slack as "slack";
+    synchronize::Synchronize as "synchronize";
     validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";
     wait_for_connection::WaitForConnection as "wait_for_connection";
 }

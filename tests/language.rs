@@ -39,7 +39,7 @@ fn playbooks_print_what_ansible_prints() {
     let mut playbooks: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     playbooks.retain(|path| path.extension().is_some_and(|end| end == "yml"));
     playbooks.sort();
-    assert!(playbooks.len() >= 192, "only {} cases", playbooks.len());
+    assert!(playbooks.len() >= 228, "only {} cases", playbooks.len());
     let mut wrong = Vec::new();
     for playbook in playbooks {
         let name = playbook.file_stem().unwrap().to_string_lossy().into_owned();
@@ -149,4 +149,15 @@ fn configuration_is_looked_up_and_no_log_is_everywhere() {
     assert!(text.contains("\"7 []\"") && text.contains("Unable to find setting NOPE"), "{text}");
     let (_, text) = run_in(folder.path(), playbook, &[], &[("ANSIBLE_FORKS", "7"), ("ANSIBLE_NO_LOG", "1")]);
     assert!(!text.contains("7 []") && text.contains("the output has been hidden"), "{text}");
+}
+
+#[test]
+fn handlers_stand_in_blocks_but_not_in_blocks_of_blocks() {
+    let folder = TempDir::new().unwrap();
+    let head = "- hosts: all\n  gather_facts: false\n  tasks:\n    - {command: 'true', notify: h}\n  handlers:\n";
+    let (code, text) = run_in(folder.path(), &format!("{head}    - block:\n        - {{name: h, debug: {{msg: handled}}}}\n"), &[], &[]);
+    assert!(code == 0 && text.contains("handled"), "{code} {text}");
+    let nested = format!("{head}    - block:\n        - block:\n            - {{name: h, debug: {{msg: handled}}}}\n");
+    let (code, text) = run_in(folder.path(), &nested, &[], &[]);
+    assert!(code == 4 && text.contains("ERROR! Using a block as a handler is not supported."), "{code} {text}");
 }

@@ -23,7 +23,7 @@ codes! {
     "assertion-failed": "A condition of `assert` does not hold. The task says which; look at the values it names with `debug`.";
     "bad-port": "The port of a host is no number from 1 to 65535. Look for `ansible_port` in the inventory.";
     "binary-text": "What is tagged `!!binary` is no UTF-8 text, and a value can only be text: what is none of it is replaced.";
-    "block-handler": "A block cannot be a handler, as its tasks would run one by one. Put its tasks into a file and include that in the handler.";
+    "block-handler": "A block among handlers cannot have `rescue` or `always`, nor another block inside, because its handlers run one by one. Put its tasks into a file and include that in the handler.";
     "collection-as-key": "A mapping or list cannot be the name of an entry. Write text there, or `? ` if it is really meant.";
     "colon-in-value": "A colon and a blank in a value start a mapping in YAML. Put the value in quotes.";
     "condition-template": "A condition is an expression already: `when: x > 1`, not `when: \"{{ x > 1 }}\"`. Templates in conditions can run text that came from a host.";

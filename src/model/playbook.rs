@@ -177,10 +177,7 @@ fn play(node: &Node, entries: Vec<(Spanned<&str>, &Node)>, sources: &Sources, di
             Some(Keyword::PreTasks) => play.pre_tasks = task::items(value, Level::Task, sources, diags),
             Some(Keyword::Tasks) => play.tasks = task::items(value, Level::Task, sources, diags),
             Some(Keyword::PostTasks) => play.post_tasks = task::items(value, Level::Task, sources, diags),
-            Some(Keyword::Handlers) => {
-                play.handlers = task::items(value, Level::Handler, sources, diags);
-                task::no_blocks(&play.handlers, diags);
-            }
+            Some(Keyword::Handlers) => play.handlers = task::items(value, Level::Handler, sources, diags),
             Some(Keyword::VarsFiles) => play.vars_files = files(value, diags),
             Some(Keyword::VarsPrompt) => play.prompts = prompts(value, diags),
             Some(_) => {}

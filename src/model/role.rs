@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::loader::{Loader, Variables, find_file};
 use super::reader::{self, is_template, wrong_type};
-use super::task::no_blocks;
 use super::{Item, Keywords, Level};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean, files_below};
 
@@ -91,7 +90,6 @@ impl Loader {
             argument_spec: None,
             path,
         };
-        no_blocks(&role.handlers, diags);
         self.meta(&mut role, wanted.tasks_from.as_deref(), diags);
         Ok(role)
     }

@@ -138,12 +138,13 @@ fn block(node: &Node, level: Level, sources: &Sources, diags: &mut Diagnostics) 
     Some(block)
 }
 
-/// That no block stands where each task is a handler of its own.
-pub(super) fn no_blocks(handlers: &[Item], diags: &mut Diagnostics) {
+/// That no block stands inside a block of handlers: its tasks are handlers, each of its own.
+fn no_blocks(handlers: &[Item], diags: &mut Diagnostics) {
     for item in handlers {
         if let Item::Block(block) = item {
             let help = "put its tasks into a file, and `include_tasks` it in the handler";
-            let diagnostic = Diagnostic::error("block-handler", "a block cannot be a handler").at(block.span, "").help(help);
+            let diagnostic =
+                Diagnostic::error("block-handler", "a block cannot stand inside a block of handlers").at(block.span, "").help(help);
             diags.push(diagnostic.ansible("Using a block as a handler is not supported."));
         }
     }

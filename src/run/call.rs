@@ -84,6 +84,8 @@ impl ModuleCall<'_> {
                 return answer;
             }
             if begun.elapsed() >= limit {
+                let host = self.item.task.host.clone();
+                self.item.task.shared.events.emit(EventKind::Polled { host, job: job.clone(), finished: Some(false) }).await;
                 let message = format!("async task did not complete within the requested time - {}s", limit.as_secs());
                 return Err(Failure { data: started.data, ..Failure::new(message) }.into());
             }

@@ -8,7 +8,7 @@ use super::batch::{Batch, Round};
 use super::cursor::{Caught, Cause, Cursor, State};
 use super::settings::AfterFatalRescue;
 use crate::event::{EventKind, Shown, Status, TaskResult};
-use crate::plan::{Context, Item, Piece, RoleFiles, RoleRequest, Vars};
+use crate::plan::{Context, Handler, Item, Piece, RoleFiles, RoleRequest, Vars};
 use crate::template::Expr;
 use crate::text::{Diagnostic, Diagnostics};
 use crate::wire;
@@ -83,7 +83,7 @@ impl Batch {
             match compiled {
                 Ok(piece) => {
                     self.announce_include(&include, &hosts).await;
-                    self.play.add_handlers(piece.handlers);
+                    self.play.add_handlers(self.fresh(piece.handlers));
                     if let (What::Role(wanted), Some(role)) = (&include.what, piece.role)
                         && wanted.public
                     {
@@ -146,6 +146,14 @@ impl Batch {
         for finding in findings.iter().skip(1) {
             self.shared.events.warn(finding.clone()).await;
         }
+    }
+
+    /// Those of `handlers` that no include has brought before. With variables of their own they are others.
+    fn fresh(&self, handlers: Vec<Arc<Handler>>) -> Vec<Arc<Handler>> {
+        let plain = |handler: &Handler| handler.step.context.include_vars.is_empty();
+        let place = |handler: &Handler| self.shared.sources.position(handler.step.span);
+        let known: Vec<_> = self.play.handlers().iter().filter(|handler| plain(handler)).map(|handler| place(handler)).collect();
+        handlers.into_iter().filter(|handler| !plain(handler) || !known.contains(&place(handler))).collect()
     }
 
     /// Every host enters all its blocks, in the order of the items.

@@ -145,13 +145,9 @@ impl Magic {
             "ansible_play_hosts_all" => list(self.play.hosts.clone()),
             "ansible_play_batch" => list(self.play.alive_in_batch()),
             "ansible_play_name" => self.play.name.as_str().into(),
-            "ansible_play_role_names" | "role_names" => {
-                list(self.play.plan.roles.iter().filter(|role| role.parents.is_empty()).map(|role| role.name.clone()))
-            }
-            "ansible_role_names" => list(self.play.plan.roles.iter().map(|role| role.name.clone())),
-            "ansible_dependent_role_names" => {
-                list(self.play.plan.roles.iter().filter(|role| !role.parents.is_empty()).map(|role| role.name.clone()))
-            }
+            "ansible_play_role_names" | "role_names" => self.role_names(|role| role.parents.is_empty()),
+            "ansible_role_names" => self.role_names(|_| true),
+            "ansible_dependent_role_names" => self.role_names(|role| !role.parents.is_empty()),
             "ansible_role_name" => full_name(role?).into(),
             "role_name" => role?.name.as_str().into(),
             "role_path" => text(&role?.path),
@@ -177,6 +173,12 @@ impl Magic {
             "vars" => crate::template::scope_value(Arc::new(self.shared.view(&self.play, &self.host, &self.context, View::Vars))),
             _ => return None,
         })
+    }
+
+    /// The names of those roles of the play that `wanted` takes, each once.
+    fn role_names(&self, wanted: impl Fn(&Role) -> bool) -> Value {
+        let names: indexmap::IndexSet<_> = self.play.plan.roles.iter().filter(|role| wanted(role)).map(|role| role.name.clone()).collect();
+        list(names)
     }
 
     fn source(&self) -> Option<std::path::PathBuf> {

@@ -49,6 +49,8 @@ pub struct Shared {
     compiled: RwLock<HashMap<usize, (Arc<InventoryVars>, Arc<Vars>)>>,
     beside: RwLock<HashMap<PathBuf, Arc<VarsDir>>>,
     lost: RwLock<HashMap<String, State>>,
+    /// Hosts that `add_host` has brought: they outlive a fresh reading of the inventory.
+    added: Mutex<Vec<(String, Vec<String>, Map)>>,
     /// What `set_stats` has collected, by host, or for the run.
     stats: Mutex<HashMap<Option<String>, Map>>,
     failed: AtomicBool,
@@ -79,6 +81,7 @@ impl Shared {
             compiled: RwLock::default(),
             beside: RwLock::default(),
             lost: RwLock::default(),
+            added: Mutex::default(),
             stats: Mutex::default(),
             failed: AtomicBool::new(false),
             settings,
@@ -175,6 +178,13 @@ impl Shared {
         let reload = self.reload.clone();
         if let Ok(Some(fresh)) = tokio::task::spawn_blocking(move || reload()).await {
             self.change_inventory(|inventory| *inventory = fresh);
+            let added = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for (name, groups, vars) in &added {
+                let vars = self.written(vars);
+                self.change_inventory(|inventory| {
+                    inventory.add_host(name, groups, vars);
+                });
+            }
             play.forget_vars();
         }
     }
@@ -300,6 +310,7 @@ impl Shared {
     pub(super) async fn apply(&self, host: &str, effect: Effect, play: &PlayState) {
         match effect {
             Effect::AddHost { name, groups, vars } => {
+                self.added.lock().unwrap_or_else(PoisonError::into_inner).push((name.clone(), groups.clone(), vars.clone()));
                 let vars = self.written(&vars);
                 self.change_inventory(|inventory| {
                     inventory.add_host(&name, &groups, vars);

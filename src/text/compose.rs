@@ -190,7 +190,9 @@ fn merge(value: Node, merged: &mut Vec<(Node, Node)>, diags: &mut Diagnostics) {
 
 fn duplicate(before: &Node, key: &Node) -> Diagnostic {
     let name = before.as_str().map_or_else(|| "this key".to_owned(), |name| format!("`{name}`"));
+    let words = format!("found a duplicate dict key ({}). Using last defined value only.", before.as_str().unwrap_or_default());
     Diagnostic::warning("duplicate-key", format!("{name} is given twice; the last one counts"))
+        .ansible(words)
         .at(key.span, "again here")
         .at(before.span, "first here, without effect")
 }

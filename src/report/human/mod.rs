@@ -331,7 +331,8 @@ impl Human {
             Severity::Warning => {
                 // The words that scripts look for; below them where it stands.
                 let message = &finding.diagnostic.message;
-                self.line(Color::Warning, &format!("[WARNING]: {message}"), to.err)?;
+                let words = finding.diagnostic.ansible.as_ref().filter(|_| self.look.ansible).unwrap_or(message);
+                self.line(Color::Warning, &format!("[WARNING]: {words}"), to.err)?;
                 picture.lines().skip(message.lines().count()).try_for_each(|line| writeln!(to.err, "{line}"))
             }
         }

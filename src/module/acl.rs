@@ -23,7 +23,7 @@ choice! {
 
 choice! {
     /// When the mask is made anew.
-    pub enum Mask { Default = "default", Mask = "mask", NoMask = "no_mask" }
+    pub enum Recalculate { Default = "default", Always = "mask", Never = "no_mask" }
 }
 
 params! {
@@ -47,7 +47,7 @@ params! {
         /// What a link points to, rather than the link.
         follow: bool = true,
         /// When the mask is made anew.
-        recalculate_mask: Mask = Mask::Default,
+        recalculate_mask: Recalculate = Recalculate::Default,
         /// Lists as NFS version 4 has them.
         use_nfsv4_acls: bool = false,
     }
@@ -144,8 +144,8 @@ impl Acl {
         let mut command = Command::new(set).plain();
         let options = [
             (self.recursive, "--recursive"),
-            (self.recalculate_mask == Mask::Mask, "--mask"),
-            (self.recalculate_mask == Mask::NoMask, "--no-mask"),
+            (self.recalculate_mask == Recalculate::Always, "--mask"),
+            (self.recalculate_mask == Recalculate::Never, "--no-mask"),
             (!self.follow, "--physical"),
             (entry.default, "-d"),
         ];

@@ -162,7 +162,7 @@ impl Module for Iptables {
         }
         let outcome = machine.outcome().with("ip_version", self.ip_version.word()).with("table", self.table.word()).with("chain", self.chain.clone());
         let outcome = outcome.with("flush", self.flush).with("rule", rule.join(" ")).with("state", self.state.word());
-        Ok(outcome.with("chain_management", self.chain_management))
+        Ok(outcome.with("chain_management", self.chain_management).with("wait", self.wait))
     }
 }
 

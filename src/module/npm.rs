@@ -150,6 +150,11 @@ impl Npm {
                 }
             }
         }
+        // A project that says nothing of itself is for npm to complain of.
+        let project = self.folder(machine).map(|folder| folder.join("package.json"));
+        if self.name.is_none() && !self.global && project.is_some_and(|project| !machine.exists(&project)) {
+            listed.missing.push("package.json".to_owned());
+        }
         if let Some(name) = self.name.as_ref().filter(|name| !listed.installed.contains(name) && !listed.missing.contains(name)) {
             listed.missing.push(name.clone());
         }

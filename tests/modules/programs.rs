@@ -153,6 +153,7 @@ fn packages_of_node() {
     host.run("npm", &json!({"path": "ROOT/app"})).unwrap();
     assert!(!host.run("npm", &json!({"path": "ROOT/app", "name": "other", "state": "absent"})).unwrap().changed);
     assert!(host.run("npm", &json!({"path": "ROOT/app", "name": "lib", "state": "absent"})).unwrap().changed);
+    assert!(host.run("npm", &json!({"path": "ROOT/new"})).unwrap_err().msg.contains("package.json"));
 }
 
 #[test]

@@ -127,6 +127,14 @@ fn cleared_host_errors_are_no_success() {
 }
 
 #[test]
+fn clearing_host_errors_does_not_bring_a_failed_host_back() {
+    let tasks = "    - fail:\n      when: inventory_hostname == 'h1'\n    - meta: clear_host_errors\n    - debug: {msg: \"after on {{ inventory_hostname }}\"}\n";
+    let run = run(&play("live", "", tasks));
+    assert_eq!(run.code, 2, "{}", run.stdout);
+    assert!(!run.has("after on h1") && run.has("after on h2"), "{}", run.stdout);
+}
+
+#[test]
 fn an_unreachable_host_fails_what_runs_once() {
     let tasks = "    - block:\n        - ping:\n          run_once: true\n      rescue:\n        - debug: {msg: rollback}\n    - debug: {msg: \"after on {{ inventory_hostname }}\"}\n";
     let run = run(&play("dead:h1:h2", "", tasks));

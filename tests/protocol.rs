@@ -154,7 +154,7 @@ impl Explorer {
         all
     }
 
-    /// A question arrives; the host answers, or dies at any point of it; the answer arrives, or is lost.
+    /// A question arrives; the host answers, or dies at any point of it; the answer arrives, or is lost, or is asked for again.
     fn deliveries(&self, world: &World, all: &mut Vec<World>) {
         for index in 0..world.questions.len() {
             let mut world = world.clone();
@@ -169,6 +169,7 @@ impl Explorer {
             if from.is_some() && world.losses > 0 {
                 let mut lost = done.clone();
                 lost.losses -= 1;
+                all.push(ask_again(&lost, who, ask, from));
                 self.tell(&mut lost, from, who, ask, Answer::Lost);
                 all.push(lost);
             }
@@ -177,6 +178,7 @@ impl Explorer {
             for count in 0..=acts.len() {
                 if world.crashes > 0 {
                     for mut dead in self.crash(&world, who, self.perform(host, &acts[..count])) {
+                        all.extend(from.is_some().then(|| ask_again(&dead, who, ask, from)));
                         self.tell(&mut dead, from, who, ask, Answer::Lost);
                         all.push(dead);
                     }
@@ -334,6 +336,14 @@ impl Explorer {
     }
 }
 
+/// A controller that got no answer asks once more, over a new connection.
+fn ask_again(world: &World, who: usize, ask: Ask, from: Option<usize>) -> World {
+    let mut world = world.clone();
+    world.questions.push(Question { who, ask, from });
+    world.questions.sort_by_key(|question| (question.who, question.ask, question.from));
+    world
+}
+
 /// The controller is no more; its questions may still arrive.
 fn leave(world: &mut World, index: usize) {
     world.controllers[index] = Controller::Gone;
@@ -391,5 +401,14 @@ fn each_rule_is_needed() {
         let found =
             [(1, 1, 1), (2, 0, 1)].iter().find_map(|(crashes, losses, recoveries)| explore(without, *crashes, *losses, *recoveries).err());
         assert!(found.is_some(), "nothing is amiss without {without:?}");
+    }
+}
+
+#[test]
+fn nothing_is_decided_or_committed_without_a_vote() {
+    for phase in [None, Some(Phase::Open), Some(Phase::Undoing), Some(Phase::Undone)] {
+        for ask in [Ask::Decide, Ask::Commit] {
+            assert_eq!(Phase::rule(phase, ask), Ruling::Refuse, "{phase:?} {ask:?}");
+        }
     }
 }

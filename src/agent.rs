@@ -1,18 +1,22 @@
 //! The second program: frames in, modules run, frames out.
 //!
-//! One thread reads, so that pings and cancellations are heard while a module runs on the other. When the input ends, the
-//! running call and every program it started end too: nothing is left behind on the host but detached jobs and the
-//! dead-man's timer of an open transaction.
+//! One thread reads, so that pings and cancellations are heard while a module runs on the other. When the controller says
+//! goodbye, the running call and every program it started end: nothing is left behind on the host but detached jobs and the
+//! dead-man's timer of an open transaction. When the connection is lost, [`reunion`] gives the controller some time to come back.
 
 mod boot;
 mod job;
 mod replies;
+mod reunion;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +28,13 @@ use std::time::{Duration, SystemTime};
 use rustix::process::getuid;
 use rustix::system::uname;
 
-use crate::machine::{Journal, Machine, Received, Recorder, Settings, Sink, Stop, Stream, beat, own_home, undo_tasks_by};
+use crate::machine::{
+    Journal, Machine, Received, Recorder, Settings, Sink, Stop, Stream, beat, crash_point, is_claimed, own_home, undo_tasks_by,
+};
 use crate::module::{self, Reversible};
 use crate::wire::{self, Call, Failure, Hello, Outcome, Recording, Reply, Request, TransactionReply, TransactionStep};
 use replies::Replies;
+use reunion::Connection;
 use spool::Spool;
 
 /// What an agent works on.
@@ -37,11 +44,13 @@ pub struct Host {
     pub journal: Journal,
     /// How this program is started again, for the dead-man's timer and detached jobs; without it the timer is a thread.
     pub program: Option<Vec<OsString>>,
+    /// What the controller shows to get this agent back after its connection broke; without it the agent ends with its input.
+    pub token: Option<String>,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Self { journal: Journal::of_this_user(), program: None }
+        Self { journal: Journal::of_this_user(), program: None, token: None }
     }
 }
 
@@ -69,9 +78,12 @@ pub fn main() -> ExitCode {
             boot::undo(&Journal::of_this_user()).map_err(|failure| io::Error::other(failure.msg))
         }
         ["--job", file] => job::main(Path::new(file)),
-        _ => {
+        [token] if reunion::is_token(token) && reunion::rejoin(token) => Ok(()),
+        words => {
             forget_old_agents();
-            serve_on(Host { program: Some(program), ..Host::default() }, io::stdin(), io::stdout())
+            spool::forget_the_dead();
+            let token = words.first().filter(|word| reunion::is_token(word)).map(|word| (*word).to_owned());
+            serve_on(Host { program: Some(program), token, ..Host::default() }, io::stdin(), io::stdout())
         }
     };
     match done {
@@ -100,15 +112,25 @@ fn forget_old_agents() {
     }
 }
 
-/// What both threads of an agent share.
+/// What all threads of an agent share.
 struct Shared {
-    out: Mutex<Box<dyn Write + Send>>,
+    connection: Connection,
+    /// When it started, in nanoseconds: with its process number, what tells it from every other agent of the host.
+    born: u64,
     /// The call that runs, and how to end it.
     running: Mutex<Option<(u64, Stop)>>,
     spool: Spool,
     host: Host,
     /// The open transaction that pings keep alive.
     watched: Mutex<Option<PathBuf>>,
+}
+
+/// What the working thread is told.
+enum Told {
+    /// A request, and the number of the connection that it came by.
+    Asked(u64, Request),
+    /// There will be no more.
+    Over(io::Result<()>),
 }
 
 /// Answers the requests of `input` on `output` until `input` ends.
@@ -124,29 +146,32 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
 /// # Errors
 /// As [`serve`].
 pub fn serve_on(host: Host, input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<()> {
+    let listener = host.token.as_deref().and_then(reunion::listen);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let shared = Arc::new(Shared {
-        out: Mutex::new(Box::new(output)),
+        connection: Connection::new(output),
+        born: u64::try_from(since.as_nanos()).unwrap_or_default(),
         running: Mutex::new(None),
         spool: Spool::new(),
         host,
         watched: Mutex::new(None),
     });
     undo_tasks_by(inverse);
-    shared.greet()?;
-    let (sender, requests) = channel();
-    let reader = thread::spawn({
-        let shared = Arc::clone(&shared);
-        move || {
-            let ended = shared.listen(input, &sender);
-            shared.hang_up();
-            ended
-        }
+    shared.connection.say(&shared.greeting()?);
+    let (sender, told) = channel();
+    // Threads that still wait for input end with the process: nobody is there any more.
+    thread::spawn({
+        let (shared, sender, lasting) = (Arc::clone(&shared), sender.clone(), listener.is_some());
+        move || shared.attend(1, input, &sender, lasting)
     });
-    let worked = shared.work(&requests);
-    drop(requests);
-    // A reader that still waits for input ends with the process: the output is broken, so nobody is there.
-    worked?;
-    reader.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))
+    match listener {
+        Some(listener) => {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.welcome(&listener, &sender));
+        }
+        None => drop(sender),
+    }
+    shared.work(&told)
 }
 
 /// Runs a task of `rappel_undo`.
@@ -157,25 +182,22 @@ fn inverse(call: &Call) -> Result<(), String> {
 }
 
 impl Shared {
-    fn greet(&self) -> io::Result<()> {
+    /// What a connection hears first.
+    fn greeting(&self) -> io::Result<Vec<u8>> {
         let system = uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            born: self.born,
             uid: getuid().as_raw(),
             home: own_home().map(|home| home.display().to_string()).unwrap_or_default(),
             arch: text(system.machine()),
             hostname: text(system.nodename()),
         };
-        let mut out = self.out();
-        writeln!(out, "{}", wire::READY)?;
-        wire::write_frame(&mut *out, &Reply::Hello(hello))?;
-        out.flush()
-    }
-
-    fn out(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut greeting = format!("{}\n", wire::READY).into_bytes();
+        greeting.append(&mut wire::encode(&Reply::Hello(hello))?);
+        Ok(greeting)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<(u64, Stop)>> {
@@ -183,17 +205,45 @@ impl Shared {
     }
 
     fn reply(&self, reply: &Reply) -> io::Result<()> {
-        let frame = wire::encode(reply)?;
-        let mut out = self.out();
-        out.write_all(&frame)?;
-        out.flush()
+        self.connection.say(&wire::encode(reply)?);
+        Ok(())
     }
 
-    /// The reading thread: answers what cannot wait, and queues the rest.
-    fn listen(&self, input: impl Read, queue: &Sender<Request>) -> io::Result<()> {
+    /// Takes in whoever comes back with the token.
+    fn welcome(self: &Arc<Self>, listener: &UnixListener, queue: &Sender<Told>) {
+        while let Some(stream) = reunion::next(listener) {
+            let (Ok(output), Ok(greeting)) = (stream.try_clone(), self.greeting()) else { continue };
+            let number = self.connection.take_over(output, &greeting);
+            let (shared, queue) = (Arc::clone(self), queue.clone());
+            thread::spawn(move || shared.attend(number, stream, &queue, true));
+        }
+    }
+
+    /// The reading thread of connection `number`. An agent that is `lasting` outlives it for a while.
+    fn attend(&self, number: u64, input: impl Read, queue: &Sender<Told>, lasting: bool) {
+        let ended = match self.listen(number, input, queue) {
+            Ok(false) if lasting && self.connection.outlive(number, || self.is_unwanted()) => return,
+            ended => ended,
+        };
+        self.hang_up();
+        let _ = queue.send(Told::Over(ended.map(drop))); // a working thread that is gone knows
+    }
+
+    /// Answers what cannot wait, and queues the rest. `true` at a goodbye, `false` when the connection was lost.
+    fn listen(&self, number: u64, input: impl Read, queue: &Sender<Told>) -> io::Result<bool> {
         let mut input = BufReader::with_capacity(64 << 10, input);
-        while let Some(request) = wire::read_frame::<Request>(&mut input)? {
+        loop {
+            let request = match wire::read_frame::<Request>(&mut input) {
+                Ok(Some(request)) => request,
+                Ok(None) => return Ok(false),
+                Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if !self.connection.is(number) {
+                return Ok(false); // what is late on an old connection was asked for again on the new one
+            }
             match request {
+                Request::Bye => return Ok(true),
                 Request::Ping { id } => {
                     self.beat();
                     self.reply(&Reply::Pong { id })?;
@@ -201,13 +251,24 @@ impl Shared {
                 Request::Upload { digest, bytes, last } => self.spool.receive(digest, &bytes, last),
                 Request::Cancel { id } => self.cancel(id),
                 other => {
-                    if queue.send(other).is_err() {
-                        break; // the working thread has given up
+                    if matches!(&other, Request::Call(call) if self.runs(call.id)) {
+                        self.spool.ask_again(&|digest| self.reply(&Reply::Need { digest }))?;
+                    }
+                    if queue.send(Told::Asked(number, other)).is_err() {
+                        return Ok(true); // the working thread has given up
                     }
                 }
             }
         }
-        Ok(())
+    }
+
+    fn runs(&self, id: u64) -> bool {
+        self.running().as_ref().is_some_and(|(running, _)| *running == id)
+    }
+
+    /// Whether somebody waits for the transaction that the running call is in, to undo it.
+    fn is_unwanted(&self) -> bool {
+        self.watched().as_deref().is_some_and(is_claimed)
     }
 
     fn watched(&self) -> MutexGuard<'_, Option<PathBuf>> {
@@ -229,8 +290,9 @@ impl Shared {
         }
     }
 
-    /// The input has ended: so does everything.
+    /// Nobody waits any more: everything ends.
     fn hang_up(&self) {
+        self.connection.end();
         self.spool.close();
         if let Some((_, stop)) = self.running().as_ref() {
             stop.ask();
@@ -238,29 +300,29 @@ impl Shared {
     }
 
     /// The working thread: one request after the other.
-    fn work(self: &Arc<Self>, requests: &Receiver<Request>) -> io::Result<()> {
+    fn work(self: &Arc<Self>, told: &Receiver<Told>) -> io::Result<()> {
         let mut replies = Replies::default();
-        for request in requests {
-            if self.spool.closed() {
-                break; // nobody waits for what is still queued, and what was not asked for twice must not happen
+        for told in told {
+            let (number, request) = match told {
+                Told::Asked(number, request) => (number, request),
+                Told::Over(result) => return result,
+            };
+            if !self.connection.is(number) {
+                continue; // lost with its connection: it is asked for again, or nobody waits for it
             }
+            crash_point();
             match request {
                 Request::Call(call) => {
-                    let reply = if let Some(known) = replies.find(call.id) {
-                        known.clone()
-                    } else {
-                        let reply = Reply::Done { id: call.id, result: self.call(&call) };
-                        replies.keep(reply.clone());
-                        reply
-                    };
-                    self.reply(&reply)?;
+                    let frame = replies.answer(call.id, || Reply::Done { id: call.id, result: self.call(&call) })?;
+                    self.connection.say(&frame);
                 }
                 Request::Transaction { id, step } => {
-                    let result = self.transaction(&step);
-                    self.reply(&Reply::Transaction { id, result })?;
+                    let frame = replies.answer(id, || Reply::Transaction { id, result: self.transaction(&step) })?;
+                    self.connection.say(&frame);
                 }
-                Request::Upload { .. } | Request::Ping { .. } | Request::Cancel { .. } => {}
+                Request::Upload { .. } | Request::Ping { .. } | Request::Cancel { .. } | Request::Bye => {}
             }
+            crash_point();
         }
         Ok(())
     }
@@ -377,112 +439,5 @@ impl Deadline {
 
     fn passed(&self) -> bool {
         self.passed.load(Ordering::SeqCst)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Blob, Digest, Map};
-
-    /// Everything that is written, in one place that outlives the agent.
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn talk(requests: &[Request]) -> Vec<Reply> {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let written = Written::default();
-        let agent = thread::spawn({
-            let written = written.clone();
-            move || serve(reader, written)
-        });
-        for request in requests {
-            wire::write_frame(&mut writer, request).unwrap();
-        }
-        // The input may only end once everything was answered: its end stops what runs.
-        let done = |reply: &Reply| !matches!(reply, Reply::Hello(_) | Reply::Output { .. } | Reply::Need { .. });
-        let wanted = requests.iter().filter(|request| !matches!(request, Request::Upload { .. } | Request::Cancel { .. })).count();
-        loop {
-            let replies = read(&written.0.lock().unwrap());
-            if replies.iter().filter(|reply| done(reply)).count() == wanted {
-                drop(writer);
-                agent.join().unwrap().unwrap();
-                return replies;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    fn read(bytes: &[u8]) -> Vec<Reply> {
-        let Some(mut rest) = bytes.strip_prefix(b"RAPPEL1 READY\n") else { return Vec::new() };
-        std::iter::from_fn(|| wire::read_frame(&mut rest).ok().flatten()).collect()
-    }
-
-    fn call(id: u64, module: &str, params: &[(&str, &str)]) -> Call {
-        let params: Map = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-        Call { id, module: module.to_owned(), params, ..Call::default() }
-    }
-
-    #[test]
-    fn greets_and_runs_a_module() {
-        let replies = talk(&[Request::Ping { id: 3 }, Request::Call(Box::new(call(4, "ping", &[("data", "yes")])))]);
-        let Some(Reply::Hello(hello)) = replies.first() else { panic!("expected a greeting, found {replies:?}") };
-        assert_eq!(hello.version, env!("CARGO_PKG_VERSION"));
-        assert!(matches!(replies.get(1), Some(Reply::Pong { id: 3 })));
-        let Some(Reply::Done { id: 4, result: Ok(outcome) }) = replies.get(2) else { panic!("expected an outcome, found {replies:?}") };
-        assert_eq!(outcome.data["ping"], "yes".into());
-    }
-
-    #[test]
-    fn a_large_blob_is_asked_for() {
-        let bytes = vec![7; 1000];
-        let digest = Digest::of(&bytes);
-        let mut needs = call(1, "ping", &[]);
-        needs.blobs.push(("src".into(), Blob::Stored { digest, size: 1000 }));
-        let (reader, mut writer) = io::pipe().unwrap();
-        let written = Written::default();
-        let agent = thread::spawn({
-            let written = written.clone();
-            move || serve(reader, written)
-        });
-        let wait_for = |wanted: fn(&Reply) -> bool| {
-            while !read(&written.0.lock().unwrap()).iter().any(wanted) {
-                thread::sleep(Duration::from_millis(2));
-            }
-        };
-        wire::write_frame(&mut writer, &Request::Call(Box::new(needs.clone()))).unwrap();
-        wait_for(|reply| matches!(reply, Reply::Need { .. }));
-        for (half, last) in bytes.chunks(500).zip([false, true]) {
-            wire::write_frame(&mut writer, &Request::Upload { digest, bytes: half.to_vec(), last }).unwrap();
-        }
-        wait_for(|reply| matches!(reply, Reply::Done { id: 1, result: Ok(_) }));
-        needs.id = 2;
-        wire::write_frame(&mut writer, &Request::Call(Box::new(needs))).unwrap();
-        wait_for(|reply| matches!(reply, Reply::Done { id: 2, result: Ok(_) }));
-        drop(writer);
-        agent.join().unwrap().unwrap();
-        let needs = read(&written.0.lock().unwrap()).iter().filter(|reply| matches!(reply, Reply::Need { .. })).count();
-        assert_eq!(needs, 1, "a blob is asked for once");
-    }
-
-    #[test]
-    fn a_call_that_is_repeated_is_not_run_twice() {
-        let first = Request::Call(Box::new(call(1, "ping", &[("data", "a")])));
-        let again = Request::Call(Box::new(call(1, "ping", &[("data", "b")])));
-        let replies = talk(&[first, again]);
-        for reply in &replies[1..] {
-            let Reply::Done { result: Ok(outcome), .. } = reply else { panic!("expected an outcome, found {reply:?}") };
-            assert_eq!(outcome.data["ping"], "a".into());
-        }
     }
 }

@@ -73,17 +73,21 @@ fn watched() -> bool {
 /// Keeps this program where it will be after a start of the host.
 fn keep_program() -> io::Result<()> {
     let temporary = PathBuf::from(format!("{AGENT}.{}", std::process::id()));
-    let own = std::env::current_exe()?;
-    if fs::hard_link(&own, &temporary).is_err() {
-        fs::copy("/proc/self/exe", &temporary)?;
-        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o700))?;
-        File::open(&temporary)?.sync_all()?;
-    }
-    fs::rename(&temporary, AGENT)?;
+    let kept = place_program(&temporary).and_then(|()| fs::rename(&temporary, AGENT));
+    // Two names of one file are left as one; a copy that did not fit is of no use.
     match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => sync_parent(AGENT),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => kept.and(Err(error)),
+        _ => kept.and_then(|()| sync_parent(AGENT)),
     }
+}
+
+fn place_program(path: &Path) -> io::Result<()> {
+    if fs::hard_link(std::env::current_exe()?, path).is_ok() {
+        return Ok(());
+    }
+    fs::copy("/proc/self/exe", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    File::open(path)?.sync_all()
 }
 
 fn write(path: &str, text: &str) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::machine::{Content, Entry, Item, Received};
 use crate::wire::{Blob, Digest, Failure, TreeItem};
+
+/// Where blobs are kept, the first that can be had.
+const PLACES: [&str; 3] = ["/var/tmp", "/tmp", "/dev/shm"];
 
 pub(super) struct Spool {
     state: Mutex<State>,
@@ -60,6 +63,21 @@ impl Spool {
         if last {
             self.arrived.notify_all();
         }
+    }
+
+    /// Asks once more for what was on its way when the connection broke, from the start.
+    pub(super) fn ask_again(&self, ask: &dyn Fn(Digest) -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.state();
+        let coming = state.blobs.iter().filter(|(_, arrival)| matches!(arrival, Arrival::Coming(..)));
+        for digest in coming.map(|(digest, _)| *digest).collect::<Vec<_>>() {
+            match state.expect(digest) {
+                Ok(()) => ask(digest)?,
+                Err(error) => drop(state.blobs.insert(digest, Arrival::Broken(error.to_string()))),
+            }
+        }
+        drop(state);
+        self.arrived.notify_all();
+        Ok(())
     }
 
     /// Everything that a call brought along, after asking for what is missing.
@@ -161,11 +179,27 @@ impl Drop for State {
     }
 }
 
+/// Removes what agents of this user that were killed left in places for temporary files.
+pub(super) fn forget_the_dead() {
+    let own = rustix::process::geteuid().as_raw();
+    let places = PLACES.map(PathBuf::from).into_iter().chain([std::env::temp_dir()]);
+    for entry in places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let rest = name.strip_prefix("rappel-spool-").or_else(|| name.strip_prefix("rappel-call-"));
+        let Some(process) = rest.and_then(|rest| rest.split_once('-')?.0.parse::<u32>().ok()) else { continue };
+        let ours = fs::symlink_metadata(entry.path()).is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
+        if ours && !Path::new("/proc").join(process.to_string()).exists() {
+            let _ = fs::remove_dir_all(entry.path()); // the next agent tries again
+        }
+    }
+}
+
 /// A folder that is ours alone.
 fn make_folder() -> io::Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut refused = io::Error::other("there is no place for temporary files");
-    for base in ["/var/tmp", "/tmp", "/dev/shm"] {
+    for base in PLACES {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(format!("{base}/rappel-spool-{}-{number}", std::process::id()));
         match DirBuilder::new().mode(0o700).create(&folder) {

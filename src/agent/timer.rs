@@ -93,7 +93,7 @@ pub(super) fn watch(folder: &Path) -> Result<(), Failure> {
                 return Ok(()); // forgotten
             }
             log = written;
-            let mut transaction = Transaction::locked(folder)?;
+            let mut transaction = if expired { Transaction::claimed(folder)? } else { Transaction::locked(folder)? };
             if transaction.state() != State::Open {
                 return Ok(());
             }

@@ -15,10 +15,10 @@ use super::{Outcome, Stopped, config, output};
 use crate::deploy::config::{Config, FILE};
 use crate::deploy::history::{self, HostState, Survey};
 use crate::deploy::metrics;
-use crate::deploy::recover::Coordinator;
+use crate::deploy::recover::{self, Coordinator};
 use crate::deploy::report::{Origin, Report};
 use crate::deploy::{Pipeline, Wanted};
-use crate::event::Exit;
+use crate::event::{Exit, Verdict};
 use crate::report::Outputs;
 use crate::text::{Diagnostics, Sources};
 use crate::wire::{Map, Value};
@@ -343,14 +343,15 @@ pub(super) fn health(options: &HealthOptions) -> Outcome {
 
 /// `rappel status`.
 pub(super) fn status(options: &StatusOptions) -> Outcome {
-    let (survey, queue) = Ready::new(&options.common)?.ask(|pipeline| async move {
+    let (survey, verdicts, queue) = Ready::new(&options.common)?.ask(|pipeline| async move {
         let hosts = pipeline.fleet.hosts(&pipeline.environment.hosts)?;
         let survey = Survey::take(&pipeline.fleet, &pipeline.environment, &hosts).await;
         let queue = match pipeline.place()?.queue().await {
             Ok(queue) => queue.iter().map(|ticket| format!("lock: {}", ticket.describe())).collect(),
             Err(error) => vec![format!("lock: {error}")],
         };
-        Ok((survey, queue))
+        let verdicts = recover::verdicts(pipeline.fleet.as_ref(), &hosts).await;
+        Ok((survey, verdicts, queue))
     })?;
     for (host, state) in &survey.hosts {
         say(&match state {
@@ -368,6 +369,19 @@ pub(super) fn status(options: &StatusOptions) -> Outcome {
             HostState::Unreachable(why) => format!("{host}: unreachable: {why}"),
         });
     }
+    // A host that cannot be asked was named above.
+    let ended: Vec<_> =
+        verdicts.iter().filter_map(|(host, said)| said.as_ref().ok().map(|(verdict, what)| (host, *verdict, what))).collect();
+    for (host, verdict, what) in ended.iter().filter(|(_, verdict, _)| *verdict != Verdict::Untouched) {
+        let word = match verdict {
+            Verdict::Untouched => "untouched by",
+            Verdict::Committed => "committed",
+            Verdict::RolledBack => "rolled back",
+            Verdict::Unknown => "still open, so `rappel recover` is needed unless it is being deployed:",
+            Verdict::RollbackFailed => "ROLLBACK FAILED, neither new nor old:",
+        };
+        say(&format!("{host}: {word} {what}"));
+    }
     for line in &queue {
         say(line);
     }
@@ -375,7 +389,9 @@ pub(super) fn status(options: &StatusOptions) -> Outcome {
     if survey.is_mixed() {
         say(&format!("MIXED FLEET: {}", survey.describe()));
     }
-    Ok(match (unreachable, survey.is_mixed()) {
+    let is = |wanted| ended.iter().any(|(_, verdict, _)| *verdict == wanted);
+    Ok(match (unreachable || is(Verdict::Unknown), survey.is_mixed()) {
+        _ if is(Verdict::RollbackFailed) => Exit::RollbackFailed,
         (true, _) => Exit::Unreachable,
         (false, true) => Exit::Failed,
         (false, false) => Exit::Success,
@@ -389,6 +405,9 @@ pub(super) fn recover(options: &RecoverOptions) -> Outcome {
     if coordinator == Coordinator::Lost {
         say("this assumes that the host which keeps the decision had not decided to commit, or that no host has heard of it:");
         say("transactions that no host is known to have committed are undone on all hosts that answer");
+        if !options.yes && !io::stdin().is_terminal() {
+            return Err(Stopped::error("there is nobody to ask: give `--yes` if that host is gone for good; nothing was changed"));
+        }
         confirm("assume that?", options.yes)?;
     }
     ready.go(|pipeline| async move { pipeline.recover(coordinator).await })

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 
 use super::fleet::{CallError, Fleet};
+use crate::event::Verdict;
 use crate::wire::protocol::{Answer, Ask, Closing, End, Known, Phase};
 use crate::wire::{Failure, TransactionRecord, TransactionReply, TransactionStep, Value};
 
@@ -119,12 +120,40 @@ pub async fn recover(fleet: &dyn Fleet, hosts: &[String], coordinator: Coordinat
     recovery
 }
 
+/// How the newest transaction of each host ended there, as its journals say: the verdict, and which one it was.
+pub async fn verdicts(fleet: &dyn Fleet, hosts: &[String]) -> Vec<(String, Result<(Verdict, String), String>)> {
+    let listed = join_all(hosts.iter().map(|host| list(fleet, host))).await;
+    let newest = |records: Vec<TransactionRecord>| match records.iter().max_by_key(|record| (record.phase.is_open(), record.begun)) {
+        Some(record) => (verdict(record), format!("{} ({})", record.id, record.purpose)),
+        None => (Verdict::Untouched, String::new()),
+    };
+    hosts.iter().cloned().zip(listed.into_iter().map(|listed| listed.map(newest))).collect()
+}
+
+fn verdict(record: &TransactionRecord) -> Verdict {
+    match record.phase {
+        Phase::Committed => Verdict::Committed,
+        Phase::Undone if record.undo.as_ref().is_some_and(|undo| !undo.failures.is_empty()) => Verdict::RollbackFailed,
+        Phase::Undone => Verdict::RolledBack,
+        Phase::Open | Phase::Prepared | Phase::Decided | Phase::Undoing => Verdict::Unknown,
+    }
+}
+
 /// What hosts did by themselves in their newest transaction.
 fn notes(journals: &Journals, recovery: &mut Recovery) {
     let mut healed: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (host, records) in &journals.hosts {
         let newest = records.iter().flatten().max_by_key(|record| record.begun);
         if let Some(record) = newest.filter(|record| record.state == "healed") {
+            // A host that has voted never does that.
+            let committed = |other: &TransactionRecord| other.id == record.id && matches!(other.phase, Phase::Decided | Phase::Committed);
+            if journals.records().any(|(_, other)| committed(other)) {
+                recovery.failed.push(format!(
+                    "{host} undid {} by itself, which the others committed: was it set back to a backup? It is not new: bring the host in \
+                     order, and remove that journal",
+                    record.id
+                ));
+            }
             healed.entry((&record.id, &record.purpose)).or_default().push(host);
             let failures = record.undo.iter().flat_map(|undo| &undo.failures);
             recovery.failed.extend(failures.map(|failure| format!("{host} ({failure})")));
@@ -175,11 +204,31 @@ async fn settle(fleet: &dyn Fleet, record: &TransactionRecord, journals: &Journa
         }
         _ => {}
     }
-    for (who, part) in parts.iter().enumerate().filter(|(who, part)| closing.forgot(*who) && voters.contains(&part.host)) {
-        let _ = who;
-        recovery
-            .failed
-            .push(format!("{} voted for {id} and does not know it any more: was it set back to a backup? It is not new", part.host));
+    contradictions(&parts, &closing, &voters, id, recovery);
+}
+
+/// Journals that cannot be what this transaction left: somebody has to look at those hosts.
+fn contradictions(parts: &[Part], closing: &Closing, voters: &BTreeSet<&String>, id: &str, recovery: &mut Recovery) {
+    for (who, part) in parts.iter().enumerate() {
+        let host = &part.host;
+        match (closing.end(), part.known) {
+            (Some(End::Committed), Known::Phase(None)) if closing.forgot(who) && voters.contains(host) => {
+                recovery
+                    .failed
+                    .push(format!("{host} voted for {id} and does not know it any more: was it set back to a backup? It is not new"));
+            }
+            (Some(End::Committed), Known::Phase(Some(Phase::Open | Phase::Undoing | Phase::Undone))) => {
+                let what = describe(part.known);
+                recovery.failed.push(format!(
+                    "{id} was committed, but the journal of {host} says that it is {what} there: was it set back to a backup? \
+                     Bring the host in order, and remove that journal"
+                ));
+            }
+            (Some(End::RolledBack), Known::Phase(None)) if voters.contains(host) => recovery.failed.push(format!(
+                "{host} was asked to vote for {id} and does not know it: was its journal set back to a backup? It may still be new"
+            )),
+            _ => {}
+        }
     }
 }
 

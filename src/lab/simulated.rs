@@ -92,6 +92,7 @@ impl Handler for Guest {
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: 1,
+            born: 0,
             uid: 1000,
             home: "/home/lab".to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
@@ -136,6 +137,6 @@ fn answer(request: Request) -> Option<Reply> {
         Request::Call(call) => Some(Reply::Done { id: call.id, result: Ok(Outcome::default()) }),
         Request::Transaction { id, .. } => Some(Reply::Transaction { id, result: Ok(TransactionReply::Done) }),
         Request::Ping { id } => Some(Reply::Pong { id }),
-        Request::Upload { .. } | Request::Cancel { .. } => None,
+        Request::Upload { .. } | Request::Cancel { .. } | Request::Bye => None,
     }
 }

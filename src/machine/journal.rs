@@ -1,28 +1,27 @@
 //! The undo journal on disk: what is about to change is written here, synced, before it is changed.
 //!
 //! Every transaction has a directory with a `log` of JSON lines, each closed by a checksum, so that a line that a crash tore
-//! is known and left out; `images/` with what files were before; and `heartbeat`, whose time says when the controller was
-//! heard last. All of it is readable by its owner alone.
+//! is known and left out; `images/` with what files were before; `length`, by which a log that was cut is known; and
+//! `heartbeat`, whose time says when the controller was heard last. All of it is readable by its owner alone.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::image::{Entry, Time, path_text};
-use super::look::hex;
+use super::log::{parse, write_line};
 use super::{Undo, failed, look};
 use crate::wire::protocol::Phase;
 use crate::wire::{Begin, Failure, TransactionRecord, UndoReport};
 
-/// The version of the log's lines; a reader refuses another.
-const VERSION: u32 = 1;
-/// How many digits of a line's checksum are kept.
-const SUM: usize = 16;
+/// The file that says how long the log was when it was written to last.
+const LENGTH: &str = "length";
+/// The file by which somebody asks for a transaction that is in use.
+const CLAIM: &str = "claim";
 /// How much of another user's log is read, in bytes.
 const PEEK: u64 = 64 << 20;
 
@@ -54,9 +53,11 @@ pub(super) enum Line {
     Before { step: u32, entries: Vec<Entry> },
     /// A program is about to be run.
     Program { step: u32, undo: Undo },
-    /// The host has voted; it no longer undoes by itself.
+    /// The host has voted; it no longer undoes by itself. As earlier builds wrote it.
     Prepared,
-    /// The coordinator has decided to commit, and these have voted for it.
+    /// The same, with all who were asked to vote.
+    Voted { voters: Vec<String> },
+    /// The coordinator has decided to commit.
     Decided { voters: Vec<String> },
     /// Over, with success.
     Committed,
@@ -225,6 +226,15 @@ pub fn beat(folder: &Path) -> io::Result<()> {
     file.set_modified(SystemTime::now())
 }
 
+fn known_length(folder: &Path) -> Option<u64> {
+    fs::read_to_string(folder.join(LENGTH)).ok()?.parse().ok()
+}
+
+/// Whether somebody waits for the transaction in `folder`, to undo it.
+pub fn is_claimed(folder: &Path) -> bool {
+    folder.join(CLAIM).exists()
+}
+
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -234,6 +244,8 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 pub struct Transaction {
     pub(super) folder: PathBuf,
     log: File,
+    /// How many bytes of whole lines the log has.
+    length: u64,
     pub(super) lines: Vec<Line>,
     /// Released when it is closed.
     _lock: File,
@@ -256,15 +268,35 @@ impl Transaction {
         let mut file = open("log").map_err(|error| failed("open the journal", folder, &error))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| failed("read the journal", folder, &error))?;
-        let (lines, length) = parse(&text).map_err(|reason| {
+        let unusable = |reason: String| {
             let folder = folder.display();
             Failure::new(format!("the journal {folder} cannot be used: {reason}; once the host is in order by hand, remove it"))
-        })?;
+        };
+        let (lines, length) = parse(&text).map_err(unusable)?;
+        let length = length as u64;
+        if let Some(known) = known_length(folder).filter(|known| *known > length) {
+            return Err(unusable(format!("it was cut: {length} of its {known} bytes are there")));
+        }
         // What a crash tore must not stand in front of the next line.
-        file.set_len(length as u64)
-            .and_then(|()| file.seek(SeekFrom::End(0)))
-            .map_err(|error| failed("repair the journal", folder, &error))?;
-        Ok(Self { folder: folder.to_owned(), log: file, lines, _lock: lock })
+        file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).map_err(|error| failed("repair the journal", folder, &error))?;
+        Ok(Self { folder: folder.to_owned(), log: file, length, lines, _lock: lock })
+    }
+
+    /// As [`Transaction::locked`], to undo it: an agent that only waits for its controller to come back lets go of it.
+    ///
+    /// # Errors
+    /// As [`Transaction::locked`].
+    pub fn claimed(folder: &Path) -> Result<Self, Failure> {
+        let claim = folder.join(CLAIM);
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&claim); // without it this takes longer
+        let locked = Self::locked(folder);
+        let _ = fs::remove_file(&claim);
+        locked
+    }
+
+    /// Whether somebody works with it at the moment.
+    pub(super) fn is_busy(folder: &Path) -> bool {
+        File::open(folder.join("lock")).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// What the log in `folder` says, without touching anything.
@@ -275,7 +307,7 @@ impl Transaction {
         file.take(PEEK).read_to_end(&mut text).ok()?;
         let (lines, _) = parse(&text).ok()?;
         let lock = File::open("/dev/null").ok()?;
-        Self { folder: folder.to_owned(), log: lock.try_clone().ok()?, lines, _lock: lock }.record().ok()
+        Self { folder: folder.to_owned(), log: lock.try_clone().ok()?, length: 0, lines, _lock: lock }.record().ok()
     }
 
     /// Writes a line, and returns when it is on disk.
@@ -286,6 +318,9 @@ impl Transaction {
             .write_all(text.as_bytes())
             .and_then(|()| self.log.sync_data())
             .map_err(|error| failed("write the journal", &self.folder, &error))?;
+        self.length += text.len() as u64;
+        // Never synced, so never ahead of the log: it shows when somebody cuts that.
+        let _ = fs::write(self.folder.join(LENGTH), self.length.to_string());
         self.lines.push(line.clone());
         crash_point();
         Ok(())
@@ -305,7 +340,7 @@ impl Transaction {
     /// How far it is.
     pub fn state(&self) -> State {
         self.lines.iter().fold(State::Open, |state, line| match line {
-            Line::Prepared => State::Prepared,
+            Line::Prepared | Line::Voted { .. } => State::Prepared,
             Line::Decided { .. } => State::Decided,
             Line::Committed => State::Committed,
             Line::Undoing { cause } => State::Undoing(*cause),
@@ -358,63 +393,16 @@ impl Transaction {
             voters: self
                 .lines
                 .iter()
-                .find_map(|line| if let Line::Decided { voters } = line { Some(voters.clone()) } else { None })
+                .find_map(|line| if let Line::Voted { voters } | Line::Decided { voters } = line { Some(voters.clone()) } else { None })
                 .unwrap_or_default(),
         })
     }
 }
 
-/// A line as it stands in the log: JSON whose last member is the checksum of all that is before it.
-fn write_line(line: &Line) -> io::Result<String> {
-    let head = format!("{{\"v\":{VERSION},\"entry\":{}", serde_json::to_string(line)?);
-    Ok(format!("{head},\"sum\":\"{}\"}}\n", sum(&head)))
-}
-
-fn sum(text: &str) -> String {
-    let mut sum = hex(&Sha256::digest(text.as_bytes()));
-    sum.truncate(SUM);
-    sum
-}
-
-#[derive(Deserialize)]
-struct Written {
-    v: u32,
-    entry: Line,
-}
-
-/// The whole lines of a log, and how many bytes they have. Only the last line may be torn.
-fn parse(text: &[u8]) -> Result<(Vec<Line>, usize), String> {
-    let mut lines = Vec::new();
-    let mut length = 0;
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let last = length + line.len() == text.len();
-        match parse_line(line) {
-            Ok(parsed) => lines.push(parsed),
-            Err(_) if last => break,
-            Err(reason) => return Err(format!("line {}: {reason}", lines.len() + 1)),
-        }
-        length += line.len();
-    }
-    Ok((lines, length))
-}
-
-fn parse_line(line: &[u8]) -> Result<Line, String> {
-    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    let whole = text.strip_suffix("\"}\n").ok_or("it has no end")?;
-    let (head, found) = whole.rsplit_once(",\"sum\":\"").ok_or("it has no checksum")?;
-    if sum(head) != found {
-        return Err("its checksum does not fit".to_owned());
-    }
-    let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if written.v != VERSION {
-        return Err(format!("it has version {}; this build reads version {VERSION}", written.v));
-    }
-    Ok(written.entry)
-}
-
-/// Tests end the process here: every write to the journal and every effect of an undo is one numbered point.
+/// Tests end the process here: every write to the journal, every effect of an undo, every request that is taken up and every
+/// answer that was given is one numbered point.
 #[inline]
-pub(super) fn crash_point() {
+pub fn crash_point() {
     #[cfg(debug_assertions)]
     {
         use std::sync::atomic::{AtomicU32, Ordering};
@@ -437,27 +425,6 @@ pub(super) fn crash_point() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_torn_last_line_is_left_out_and_a_damaged_middle_is_refused() {
-        let whole = [Line::Prepared, Line::Committed].iter().map(|line| write_line(line).unwrap()).collect::<String>();
-        let (lines, length) = parse(whole.as_bytes()).unwrap();
-        assert_eq!((lines.len(), length), (2, whole.len()));
-        let first = write_line(&Line::Prepared).unwrap().len();
-        for cut in first..whole.len() {
-            let (lines, length) = parse(&whole.as_bytes()[..cut]).unwrap();
-            assert_eq!((lines.len(), length), (1, first), "cut at {cut}");
-        }
-        let damaged = whole.replacen("prepared", "decided!", 1);
-        assert_eq!(parse(damaged.as_bytes()).unwrap_err(), "line 1: its checksum does not fit");
-    }
-
-    #[test]
-    fn a_line_of_another_version_says_so() {
-        let head = "{\"v\":9,\"entry\":\"prepared\"";
-        let line = format!("{head},\"sum\":\"{}\"}}\n", sum(head));
-        assert_eq!(parse_line(line.as_bytes()).unwrap_err(), "it has version 9; this build reads version 1");
-    }
 
     #[test]
     fn an_id_cannot_lead_out_of_the_journal() {

@@ -21,7 +21,7 @@ impl Journal {
     pub fn step(&self, step: &TransactionStep) -> Result<TransactionReply, Failure> {
         match step {
             TransactionStep::Begin(begin) => self.begin(begin),
-            TransactionStep::Prepare { id } => self.answer(id, Ask::Prepare, &[]),
+            TransactionStep::Prepare { id, voters } => self.answer(id, Ask::Prepare, voters),
             TransactionStep::Decide { id, voters } => self.answer(id, Ask::Decide, voters),
             TransactionStep::Commit { id } => self.answer(id, Ask::Commit, &[]),
             TransactionStep::Abort { id, unvoted: true } => self.answer(id, Ask::Withdraw, &[]),
@@ -36,11 +36,15 @@ impl Journal {
     /// # Errors
     /// When its journal cannot be read.
     pub fn open(&self, id: &str) -> Result<Option<Transaction>, Failure> {
+        self.open_by(id, Transaction::locked)
+    }
+
+    fn open_by(&self, id: &str, lock: fn(&Path) -> Result<Transaction, Failure>) -> Result<Option<Transaction>, Failure> {
         let folder = self.folder_of(id)?;
         if !folder.join("log").exists() {
             return Ok(None);
         }
-        let mut transaction = Transaction::locked(&folder)?;
+        let mut transaction = lock(&folder)?;
         if transaction.begin().is_err() {
             return Ok(None);
         }
@@ -77,7 +81,8 @@ impl Journal {
 
     /// Answers as the protocol says.
     fn answer(&self, id: &str, ask: Ask, voters: &[String]) -> Result<TransactionReply, Failure> {
-        let mut known = self.open(id)?;
+        let undoes = matches!(ask, Ask::Abort | Ask::Withdraw);
+        let mut known = self.open_by(id, if undoes { Transaction::claimed } else { Transaction::locked })?;
         let phase = known.as_ref().map(|transaction| Phase::from(transaction.state()));
         let Ruling::Do(acts) = Phase::rule(phase, ask) else {
             return Err(refusal(id, known.as_ref().map(Transaction::state), ask));
@@ -135,6 +140,12 @@ impl Journal {
     fn all(&self) -> Result<TransactionReply, Failure> {
         let mut records = Vec::new();
         for folder in self.folders()? {
+            // Whoever asks need not wait for a long task, but for an undo, whose end is near.
+            let busy = Transaction::is_busy(&folder).then(|| Transaction::peek(&folder)).flatten();
+            if let Some(record) = busy.filter(|record| record.phase != Phase::Undoing) {
+                records.push(record);
+                continue;
+            }
             let mut transaction = Transaction::locked(&folder)?;
             if transaction.begin().is_ok() {
                 transaction.heal()?;
@@ -204,7 +215,7 @@ impl Transaction {
                 rustix::fs::sync();
                 Ok(())
             }
-            Act::Write(Phase::Prepared) => self.append(&Line::Prepared),
+            Act::Write(Phase::Prepared) => self.append(&Line::Voted { voters: voters.to_vec() }),
             Act::Write(Phase::Decided) => self.append(&Line::Decided { voters: voters.to_vec() }),
             Act::Write(Phase::Committed) => self.append(&Line::Committed),
             Act::Write(Phase::Undoing) => self.append(&Line::Undoing { cause }),

@@ -26,7 +26,7 @@ impl Machine {
         if let Some(Scratch(path)) = &self.scratch {
             return Ok(path.clone());
         }
-        let path = std::env::temp_dir().join(format!("rappel-call-{}", super::look::hex(&self.random::<12>()?)));
+        let path = std::env::temp_dir().join(format!("rappel-call-{}-{}", std::process::id(), super::look::hex(&self.random::<12>()?)));
         DirBuilder::new().mode(0o700).create(&path).map_err(|error| failed("create", &path, &error))?;
         self.scratch = Some(Scratch(path.clone()));
         Ok(path)

@@ -1,4 +1,5 @@
-//! [`Conduit`]: frames to and from one running agent. When it breaks, everybody who waits is told why.
+//! [`Conduit`]: frames to and from one running agent. When the connection is lost, whoever waits can move on to another conduit
+//! to the same agent; when it ends for another reason, they are told why.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,19 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::blobs::Source;
 use super::program::{Ending, Program, Reader, Said, Writer};
 use super::{Blobs, LinkError, Output};
-use crate::wire::{self, Digest, Reply, Request};
+use crate::wire::{self, Digest, Hello, Reply, Request};
 
 /// Frames on their way to the writer: few, so that an upload takes constant memory.
 const OUTGOING: usize = 4;
 
+/// How long a goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How much of the agent's last words is kept for the message.
 const LAST_WORDS: usize = 4 << 10;
 
-/// What a call waits with.
+/// A request, and what its answer needs.
 pub(super) struct Question {
     pub(super) id: u64,
     pub(super) doing: String,
@@ -40,8 +46,11 @@ impl Question {
 #[derive(Debug)]
 pub(super) struct Conduit {
     host: String,
+    /// Which agent it is: its process, and when that started.
+    agent: (u32, u64),
     outgoing: mpsc::Sender<Outgoing>,
     shared: Arc<Mutex<Shared>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -54,38 +63,56 @@ enum Outgoing {
 struct Shared {
     waiting: HashMap<u64, Waiting>,
     broken: Option<String>,
+    /// Tells those who wait that it is broken.
+    ended: CancellationToken,
 }
 
+/// A request that has no answer yet.
 #[derive(Debug)]
 struct Waiting {
+    frame: Bytes,
     answer: oneshot::Sender<Result<Reply, Broken>>,
     blobs: Blobs,
     output: Option<mpsc::Sender<Output>>,
     missed: u64,
 }
 
+/// Where the answer to a request will come.
+pub(super) type Answer = oneshot::Receiver<Result<Reply, Broken>>;
+
 /// Why there will be no answer.
 #[derive(Debug)]
-enum Broken {
+pub(super) enum Broken {
     Lost(String),
     Blob { what: String, reason: String },
 }
 
 impl Conduit {
     /// Takes over `program`, an agent that has greeted; `leftover` are bytes of frames that were read already.
-    pub(super) fn new(host: &str, program: Program, leftover: Vec<u8>) -> Self {
+    pub(super) fn new(host: &str, hello: &Hello, program: Program, leftover: Vec<u8>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let (needs, needed) = mpsc::unbounded_channel();
-        tokio::spawn(write(program.writer, queue, Arc::clone(&shared)));
+        let writing = Mutex::new(Some(tokio::spawn(write(program.writer, queue, Arc::clone(&shared)))));
         tokio::spawn(upload(needed, outgoing.downgrade(), Arc::clone(&shared)));
         tokio::spawn(read(program.reader, leftover, needs, Arc::clone(&shared)));
-        Self { host: host.to_owned(), outgoing, shared }
+        Self { host: host.to_owned(), agent: (hello.pid, hello.born), outgoing, shared, writing }
     }
 
     /// Whether nothing can be asked any more.
     pub(super) fn is_broken(&self) -> bool {
         lock(&self.shared).broken.is_some()
+    }
+
+    /// Whether requests wait for their answers.
+    pub(super) fn is_awaited(&self) -> bool {
+        !lock(&self.shared).waiting.is_empty()
+    }
+
+    /// Comes when it is broken.
+    pub(super) async fn ended(&self) {
+        let ended = lock(&self.shared).ended.clone();
+        ended.cancelled().await;
     }
 
     /// Sends `request` and nothing more.
@@ -96,47 +123,72 @@ impl Conduit {
         queued.map_err(|_| self.lost("ping", lock(&self.shared).reason()))
     }
 
-    /// Sends `request` and waits for its final answer.
-    pub(super) async fn ask(&self, request: &Request, question: Question) -> Result<Reply, LinkError> {
-        let Question { id, doing, blobs, output, limit, queued } = question;
-        let frame = wire::encode(request).map_err(|error| self.protocol(error.to_string()))?;
+    /// Sends `request`. Its answer comes from this conduit, or from the one that takes over.
+    pub(super) async fn post(&self, request: &Request, question: &mut Question) -> Result<Answer, LinkError> {
+        let frame = Bytes::from(wire::encode(request).map_err(|error| self.protocol(error.to_string()))?);
         let (answer, answered) = oneshot::channel();
-        {
-            let mut shared = lock(&self.shared);
-            if shared.broken.is_some() {
-                return Err(self.lost(&doing, shared.reason()));
-            }
-            shared.waiting.insert(id, Waiting { answer, blobs, output, missed: 0 });
-        }
+        let (blobs, output) = (std::mem::take(&mut question.blobs), question.output.take());
+        lock(&self.shared).waiting.insert(question.id, Waiting { frame: frame.clone(), answer, blobs, output, missed: 0 });
         frame_point();
-        let mut withdrawal = Withdrawal { id, conduit: self, done: false };
-        if self.outgoing.send(Outgoing::Frame(frame.into())).await.is_err() {
-            return Err(self.lost(&doing, lock(&self.shared).reason()));
-        }
-        if let Some(queued) = queued {
+        let _ = self.outgoing.send(Outgoing::Frame(frame)).await; // broken, it is sent by the next
+        if let Some(queued) = question.queued.take() {
             let _ = queued.send(()); // nobody need wait for it
         }
-        let answer = match limit {
-            None => answered.await,
-            Some(after) => match tokio::time::timeout(after, answered).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(LinkError::Timeout { host: self.host.clone(), doing, after }),
-            },
-        };
-        withdrawal.done = true;
-        frame_point();
-        match answer {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(Broken::Lost(reason))) => Err(self.lost(&doing, reason)),
-            Ok(Err(Broken::Blob { what, reason })) => Err(LinkError::Blob { host: self.host.clone(), what, reason }),
-            Err(_) => Err(self.lost(&doing, lock(&self.shared).reason())),
+        Ok(answered)
+    }
+
+    /// What is said of a request that got no answer.
+    pub(super) fn explain(&self, doing: &str, broken: Option<Broken>) -> LinkError {
+        match broken {
+            Some(Broken::Lost(reason)) => self.lost(doing, reason),
+            Some(Broken::Blob { what, reason }) => LinkError::Blob { host: self.host.clone(), what, reason },
+            None => self.lost(doing, lock(&self.shared).reason()),
         }
     }
 
-    /// Ends the agent's input: it finishes and ends.
+    /// Nobody waits for the answer to request `id` any more: the agent is told to stop it.
+    pub(super) fn withdraw(&self, id: u64) {
+        if lock(&self.shared).waiting.remove(&id).is_none() {
+            return;
+        }
+        if let Ok(frame) = wire::encode(&Request::Cancel { id }) {
+            let outgoing = self.outgoing.clone();
+            tokio::spawn(async move { outgoing.send(Outgoing::Frame(frame.into())).await });
+        }
+    }
+
+    /// Asks the agent for all that `before`, which is broken, has no answer for, in the order it was asked: it knows what it has
+    /// done. Another agent does not, so then nobody does.
+    pub(super) async fn take_over(&self, before: &Self) {
+        if self.agent != before.agent {
+            return before.give_up("the agent that ran it is gone");
+        }
+        let mut left: Vec<_> = lock(&before.shared).waiting.drain().collect();
+        left.sort_unstable_by_key(|(id, _)| *id);
+        let frames: Vec<Bytes> = left.iter().map(|(_, waiting)| waiting.frame.clone()).collect();
+        lock(&self.shared).waiting.extend(left);
+        for frame in frames {
+            frame_point();
+            let _ = self.outgoing.send(Outgoing::Frame(frame)).await; // broken again, they move on again
+        }
+    }
+
+    /// Tells all who wait that there will be no answer.
+    pub(super) fn give_up(&self, why: &str) {
+        let mut shared = lock(&self.shared);
+        let reason = format!("{}, and {why}", shared.reason());
+        shared.tell(&reason);
+    }
+
+    /// Says goodbye to the agent: it ends, with what it runs.
     pub(super) async fn close(&self, reason: &str) {
         lock(&self.shared).fail(reason);
         let _ = self.outgoing.send(Outgoing::Close).await;
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writing) = writing {
+            // The connection is closed next, and the goodbye has to go before that.
+            let _ = tokio::time::timeout(FAREWELL, writing).await;
+        }
     }
 
     fn lost(&self, doing: &str, reason: String) -> LinkError {
@@ -148,35 +200,27 @@ impl Conduit {
     }
 }
 
-/// Tells the agent to stop a call whose caller went away.
-struct Withdrawal<'a> {
-    id: u64,
-    conduit: &'a Conduit,
-    done: bool,
-}
-
-impl Drop for Withdrawal<'_> {
-    fn drop(&mut self) {
-        if self.done || lock(&self.conduit.shared).waiting.remove(&self.id).is_none() {
-            return;
-        }
-        if let Ok(frame) = wire::encode(&Request::Cancel { id: self.id }) {
-            let outgoing = self.conduit.outgoing.clone();
-            tokio::spawn(async move { outgoing.send(Outgoing::Frame(frame.into())).await });
-        }
-    }
-}
-
 impl Shared {
     fn reason(&self) -> String {
         self.broken.clone().unwrap_or_else(|| "it ended".to_owned())
     }
 
-    /// Nothing will be answered any more; the first reason counts.
+    /// The connection is no more; the first reason counts. Those who wait may move on.
+    fn lose(&mut self, reason: &str) {
+        self.broken.get_or_insert_with(|| reason.to_owned());
+        self.ended.cancel();
+    }
+
+    /// Nothing will be answered any more.
     fn fail(&mut self, reason: &str) {
         let reason = self.broken.get_or_insert_with(|| reason.to_owned()).clone();
+        self.tell(&reason);
+        self.ended.cancel();
+    }
+
+    fn tell(&mut self, reason: &str) {
         for (_, waiting) in self.waiting.drain() {
-            let _ = waiting.answer.send(Err(Broken::Lost(reason.clone())));
+            let _ = waiting.answer.send(Err(Broken::Lost(reason.to_owned())));
         }
     }
 
@@ -196,6 +240,7 @@ impl Shared {
             }
             Reply::Done { id, .. } | Reply::Transaction { id, .. } | Reply::Pong { id } => {
                 if let Some(waiting) = self.waiting.remove(&id) {
+                    frame_point();
                     let _ = waiting.answer.send(Ok(reply));
                 }
             }
@@ -215,9 +260,12 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Outgoing>, shared: Arc<Mutex<Shared>>) {
     while let Some(Outgoing::Frame(frame)) = queue.recv().await {
         if let Err(error) = writer.write(frame).await {
-            lock(&shared).fail(&format!("cannot send: {error}"));
+            lock(&shared).lose(&format!("cannot send: {error}"));
             return;
         }
+    }
+    if let Ok(goodbye) = wire::encode(&Request::Bye) {
+        let _ = writer.write(goodbye).await; // an agent that is gone needs none
     }
     writer.end().await;
 }
@@ -246,8 +294,8 @@ async fn read(mut reader: Reader, leftover: Vec<u8>, needs: mpsc::UnboundedSende
             None => break None,
         }
     };
-    let reason = broken.unwrap_or_else(|| last_words(ending.as_ref(), &words));
-    lock(&shared).fail(&reason);
+    let reason = broken.clone().unwrap_or_else(|| last_words(ending.as_ref(), &words));
+    if broken.is_some() || ending.is_some() { lock(&shared).fail(&reason) } else { lock(&shared).lose(&reason) }
 }
 
 fn last_words(ending: Option<&Ending>, words: &[u8]) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::conduit::{Conduit, Question};
 use super::session::Route;
@@ -14,6 +15,11 @@ use crate::wire::{Call, Failure, Hello, Outcome, Reply, Request, TransactionRepl
 
 /// How much longer than its own time limit a call may stay unanswered before the link gives up on it.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a lost connection is tried to be had again while answers are awaited. The agent waits longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Bytes that a program of a running call printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +66,8 @@ impl Link {
     /// Runs one module. The link numbers the call; content that the agent lacks is sent from `blobs`; what its programs print
     /// goes to `output` while they run (and is dropped, and counted, while that is full: the outcome has it all).
     ///
-    /// Dropping the future stops the call on the host.
+    /// Dropping the future stops the call on the host. A connection that is lost meanwhile is made again, and the agent then
+    /// answers what it was asked before; nothing is run twice.
     ///
     /// # Errors
     /// There is no answer. A failed module is an answer.
@@ -149,22 +156,74 @@ impl Link {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The conduit, opened again if the last one broke.
+    /// The conduit, opened again if the last one broke. Who waits for answers of that one waits for this one's then.
     async fn conduit(&self) -> Result<Arc<Conduit>, ConnectError> {
         let mut conduit = self.conduit.lock().await;
         if conduit.is_broken() {
-            let (opened, ..) = self.route.boot(self.privilege.as_ref(), &self.token).await?;
-            *conduit = Arc::new(opened);
+            match self.open_again(conduit.is_awaited()).await {
+                Ok(opened) => {
+                    opened.take_over(&conduit).await;
+                    *conduit = Arc::new(opened);
+                }
+                Err(error) => {
+                    conduit.give_up(&format!("it could not be had again: {error}"));
+                    return Err(error);
+                }
+            }
         }
         Ok(Arc::clone(&conduit))
     }
 
+    async fn open_again(&self, awaited: bool) -> Result<Conduit, ConnectError> {
+        let until = Instant::now() + if awaited { PATIENCE } else { Duration::ZERO };
+        loop {
+            match self.route.boot(self.privilege.as_ref(), &self.token).await {
+                Ok((opened, ..)) => return Ok(opened),
+                Err(error) if error.is_privilege() || Instant::now() + PAUSE > until => return Err(error),
+                Err(error) => tracing::debug!(host = self.route.name(), %error, "dial again"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn ask(&self, request: &Request, question: Question) -> Result<Reply, LinkError> {
-        let conduit = self.conduit().await?;
-        let watch = self.route.watch(&question.doing);
-        let reply = conduit.ask(request, question).await;
+        let (limit, doing) = (question.limit, question.doing.clone());
+        let watch = self.route.watch(&doing);
+        let asked = self.ask_until_answered(request, question);
+        let reply = match limit {
+            None => asked.await,
+            Some(after) => tokio::time::timeout(after, asked)
+                .await
+                .unwrap_or_else(|_| Err(LinkError::Timeout { host: self.route.name().to_owned(), doing, after })),
+        };
         drop(watch);
         reply
+    }
+
+    async fn ask_until_answered(&self, request: &Request, mut question: Question) -> Result<Reply, LinkError> {
+        let conduit = self.conduit().await?;
+        let mut answered = conduit.post(request, &mut question).await?;
+        let mut withdrawal = Withdrawal { id: question.id, conduit };
+        loop {
+            let conduit = Arc::clone(&withdrawal.conduit);
+            let moved = async {
+                conduit.ended().await;
+                self.conduit().await
+            };
+            tokio::select! {
+                biased;
+                answer = &mut answered => return match answer {
+                    Ok(Ok(reply)) => Ok(reply),
+                    Ok(Err(broken)) => Err(conduit.explain(&question.doing, Some(broken))),
+                    Err(_) => Err(conduit.explain(&question.doing, None)),
+                },
+                Ok(next) = moved => {
+                    // A request that came to the broken one after the others had moved on.
+                    next.take_over(&conduit).await;
+                    withdrawal.conduit = next;
+                }
+            }
+        }
     }
 
     fn nonsense(&self, reply: &Reply) -> LinkError {
@@ -182,6 +241,18 @@ impl Link {
     /// Ends the agent. A later call starts it again.
     pub(super) async fn close(&self) {
         self.conduit.lock().await.close("it was closed").await;
+    }
+}
+
+/// Tells the agent to stop a call whose caller went away.
+struct Withdrawal {
+    id: u64,
+    conduit: Arc<Conduit>,
+}
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        self.conduit.withdraw(self.id);
     }
 }
 

@@ -206,7 +206,7 @@ impl Route {
         };
         let Booted { program, leftover, hello, cold } = booted.map_err(|failed| failed.explain(self.name(), privilege))?;
         tracing::debug!(host = self.name(), cold, uid = hello.uid, "agent is up");
-        Ok((Conduit::new(self.name(), program, leftover), hello, cold))
+        Ok((Conduit::new(self.name(), &hello, program, leftover), hello, cold))
     }
 
     async fn try_boot(&self, privilege: Option<&Privilege>, token: &str, place: Place) -> Result<Result<Booted, Failed>, ConnectError> {

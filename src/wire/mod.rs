@@ -141,12 +141,14 @@ pub enum Request {
         /// Which call.
         id: u64,
     },
+    /// Nothing more will come, and nobody waits for anything: end. An agent whose input ends without it waits for the controller.
+    Bye,
 }
 
 /// One module call: everything a task is on a host, after templating.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Call {
-    /// Numbers the calls of a connection; a call that is repeated after a reconnect keeps its number and is not run twice.
+    /// Numbers the requests to one agent; one that is repeated after a reconnect keeps its number and is not run twice.
     pub id: u64,
     /// The module's short name: `copy`.
     pub module: String,
@@ -218,6 +220,8 @@ pub struct Hello {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// When it started, in nanoseconds since the epoch; with its process, what tells it from every other agent of the host.
+    pub born: u64,
     /// The user it runs as.
     pub uid: u32,
     /// That user's home directory.

@@ -25,6 +25,8 @@ pub enum TransactionStep {
     Prepare {
         /// Which transaction.
         id: String,
+        /// Who is asked to vote.
+        voters: Vec<String>,
     },
     /// On the coordinator host only: record the decision to commit. This is the commit point.
     Decide {
@@ -124,6 +126,6 @@ pub struct TransactionRecord {
     pub user: String,
     /// As in [`Begin`].
     pub keeps_decision: bool,
-    /// On the coordinator host: who has voted.
+    /// Who was asked to vote.
     pub voters: Vec<String>,
 }

@@ -27,7 +27,7 @@ impl Agent {
     pub fn start(journal: &Path) -> Self {
         let (input, requests) = io::pipe().unwrap();
         let (mut replies, output) = io::pipe().unwrap();
-        let host = Host { journal: Journal::at(journal), program: None };
+        let host = Host { journal: Journal::at(journal), program: None, token: None };
         let thread = std::thread::spawn(move || serve_on(host, input, output));
         let mut line = vec![0; wire::READY.len() + 1];
         replies.read_exact(&mut line).unwrap();

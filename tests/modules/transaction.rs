@@ -67,14 +67,14 @@ fn steps_may_be_repeated_and_have_an_order() {
     let path = root.path().join("f");
     let mut agent = Agent::start(journal.path());
     assert!(matches!(agent.step(TransactionStep::Abort { id: id(), unvoted: false }), Ok(TransactionReply::Undone(_))), "presumed abort");
-    assert!(agent.step(TransactionStep::Prepare { id: id() }).is_err());
+    assert!(agent.step(TransactionStep::Prepare { id: id(), voters: vec![] }).is_err());
     agent.begin("t");
     agent.begin("t");
     write(&mut agent, &path, "new");
     let refused = agent.step(TransactionStep::Commit { id: id() }).unwrap_err();
     assert_eq!(refused.msg, "transaction `t` is open on this host, so it cannot be committed");
     for _ in 0..2 {
-        assert!(matches!(agent.step(TransactionStep::Prepare { id: id() }), Ok(TransactionReply::Done)));
+        assert!(matches!(agent.step(TransactionStep::Prepare { id: id(), voters: vec![] }), Ok(TransactionReply::Done)));
     }
     let mut late = call("copy", params(json!({"content": "late", "dest": path})));
     late.transaction = Some(record(2));
@@ -111,7 +111,7 @@ fn the_last_known_good_lasts_until_the_next_begin() {
         keeps_decision: false,
     }));
     assert_eq!(other.unwrap_err().msg, "transaction `t` (a test) is still open on this host: `rappel recover` ends it");
-    agent.step(TransactionStep::Prepare { id: id() }).unwrap();
+    agent.step(TransactionStep::Prepare { id: id(), voters: vec![] }).unwrap();
     agent.step(TransactionStep::Commit { id: id() }).unwrap();
     agent.begin("u");
     let refused = agent.step(TransactionStep::Rollback { id: id() }).unwrap_err();
@@ -135,5 +135,43 @@ fn a_silent_controller_makes_the_host_undo_by_itself() {
     let record = agent.list().remove(0);
     assert_eq!(record.state, "healed");
     assert_eq!(record.undo.unwrap().undone, 1);
-    assert!(agent.step(TransactionStep::Prepare { id: id() }).is_err());
+    assert!(agent.step(TransactionStep::Prepare { id: id(), voters: vec![] }).is_err());
+}
+
+#[test]
+fn a_journal_that_cannot_be_trusted_is_not_acted_on() {
+    let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = root.path().join("f");
+    let mut agent = Agent::start(journal.path());
+    agent.begin("t");
+    write(&mut agent, &path, "new");
+    let folder = journal.path().join("transactions/t");
+    let log = fs::read(folder.join("log")).unwrap();
+    fs::write(folder.join("log"), &log[..log.len() - 20]).unwrap();
+    let abort = || TransactionStep::Abort { id: id(), unvoted: false };
+    let cut = agent.step(abort()).unwrap_err().msg;
+    assert!(cut.contains("cannot be used: it was cut: ") && cut.contains("once the host is in order by hand, remove it"), "{cut}");
+    let damaged = String::from_utf8(log.clone()).unwrap().replacen("web1", "web2", 1);
+    fs::write(folder.join("log"), damaged).unwrap();
+    let damaged = agent.step(abort()).unwrap_err().msg;
+    assert!(damaged.contains("cannot be used: line 1: its checksum does not fit"), "{damaged}");
+    fs::write(folder.join("log"), &log).unwrap();
+    if std::os::unix::fs::chown(&folder, Some(1), None).is_ok() {
+        let theirs = agent.step(abort()).unwrap_err().msg;
+        assert!(theirs.contains("belongs to user 1, so it is not acted on"), "{theirs}");
+        std::os::unix::fs::chown(&folder, Some(0), None).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new", "nothing was undone from what cannot be trusted");
+    assert_eq!(agent.abort("t").undone, 1);
+    assert!(!path.exists());
+}
+
+#[test]
+fn whoever_asks_for_a_list_need_not_wait_for_a_task() {
+    let journal = tempfile::tempdir().unwrap();
+    let mut agent = Agent::start(journal.path());
+    agent.begin("t");
+    let lock = fs::File::open(journal.path().join("transactions/t/lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(agent.list()[0].state, "open");
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rappel::lab::Fleet;
-use rappel::ssh::{Blobs, Connector, ConnectorOptions, LinkError};
-use rappel::wire::Blob;
+use rappel::ssh::{Blobs, Connector, ConnectorOptions, Link, LinkError};
+use rappel::wire::{Blob, Failure, Outcome, TransactionStep};
 
 use super::{call, endpoint, options};
 use crate::support::fault::Proxy;
@@ -46,22 +46,162 @@ async fn a_lost_connection_is_made_again_between_calls() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_off_is_reported_as_unknown() {
+async fn a_call_whose_connection_cannot_be_had_again_is_reported_as_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
     let host = &fleet.hosts()[0];
     let proxy = Proxy::start(host.port).await;
     let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
     let link = session.agent(None).await.unwrap();
-    let running = tokio::spawn({
-        let link = Arc::clone(&link);
-        async move { link.call(call("command", &[("cmd", "sleep 30")]), &Blobs::default(), None).await }
-    });
+    let running = begin(&link, "sleep 60");
     tokio::time::sleep(Duration::from_millis(300)).await;
+    proxy.refuse(u64::MAX);
     proxy.cut();
     let error = running.await.unwrap().unwrap_err();
-    assert!(matches!(&error, LinkError::Lost { host, doing, .. } if host == "lab1" && doing == "command"), "{error}");
+    assert!(matches!(&error, LinkError::Lost { host, doing, .. } if host == "lab1" && doing == "shell"), "{error}");
+    assert!(error.to_string().contains("it could not be had again"), "{error}");
+    proxy.refuse(0);
     link.ping().await.unwrap();
+}
+
+/// Runs a command while the test goes on.
+fn begin(link: &Arc<Link>, command: &str) -> tokio::task::JoinHandle<Result<Result<Outcome, Failure>, LinkError>> {
+    let (link, call) = (Arc::clone(link), call("shell", &[("cmd", command)]));
+    tokio::spawn(async move { link.call(call, &Blobs::default(), None).await })
+}
+
+#[tokio::test]
+async fn calls_in_flight_are_asked_for_again_and_run_once_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let file = folder.path().join("ran");
+    let (mut calls, mut wanted) = (Vec::new(), String::new());
+    for number in 0..6 {
+        calls.push(begin(&link, &format!("sleep 0.5; echo {number} >> {}", file.display())));
+        wanted.push_str(&format!("{number}\n"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // One runs, one has been done, the others wait; then the same once more.
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        proxy.cut();
+    }
+    for call in calls {
+        assert!(call.await.unwrap().unwrap().unwrap().changed);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), wanted);
+    assert_eq!(proxy.connections(), 3);
+}
+
+#[tokio::test]
+async fn content_on_its_way_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(folder.path().join("content"), &content).unwrap();
+    let mut blobs = Blobs::default();
+    let dest = folder.path().join("dest");
+    let mut copy = call("copy", &[("dest", dest.to_str().unwrap())]);
+    copy.blobs.push(("src".into(), blobs.add_file(&folder.path().join("content")).unwrap()));
+    proxy.cut_after(1_500_000);
+    link.call(copy, &blobs, None).await.unwrap().unwrap();
+    assert!(std::fs::read(dest).unwrap() == content);
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_gone_is_not_asked_to_do_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let file = folder.path().join("ran");
+    let running = begin(&link, &format!("echo >> {}; sleep 20", file.display()));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // A host that starts again: the connection and the agent are lost, and a new agent answers.
+    proxy.refuse(1);
+    proxy.cut();
+    kill(link.hello().pid);
+    let error = running.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("the agent that ran it is gone; whether it was done is not known"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "\n");
+}
+
+fn kill(process: u32) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(process.cast_signed()).unwrap(), rustix::process::Signal::KILL).unwrap();
+}
+
+/// Whether the process ends within `limit`.
+async fn ends(process: u32, limit: Duration) -> bool {
+    let started = std::time::Instant::now();
+    let stat = || std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    while !stat().is_empty() && !stat().contains(") Z ") {
+        if started.elapsed() > limit {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    true
+}
+
+#[tokio::test]
+async fn an_agent_ends_at_once_when_it_is_told_goodbye() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, host.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let running = begin(&link, "sleep 60");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    session.close().await;
+    assert!(running.await.unwrap().is_err());
+    assert!(ends(link.hello().pid, Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn an_agent_without_its_controller_lets_go_of_a_transaction_that_is_to_be_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let connector = Connector::new(options(folder.path()));
+    let session = connector.connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let begin = rappel::wire::Begin {
+        id: "t".into(),
+        participants: vec!["lab1".into()],
+        coordinator: "lab1".into(),
+        host: "lab1".into(),
+        confirm_within: 0,
+        purpose: "a test".into(),
+        keeps_decision: true,
+    };
+    link.transaction(TransactionStep::Begin(begin)).await.unwrap().unwrap();
+    let mut long = call("command", &[("cmd", "sleep 25")]);
+    long.transaction = Some(rappel::wire::Recording { id: "t".into(), step: 1, undo: None });
+    let running = tokio::spawn({
+        let link = Arc::clone(&link);
+        async move { link.call(long, &Blobs::default(), None).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.refuse(u64::MAX);
+    proxy.cut();
+    let other = connector.connect(&endpoint(&fleet, host, host.port)).await.unwrap().agent(None).await.unwrap();
+    let asked = std::time::Instant::now();
+    other.transaction(TransactionStep::Abort { id: "t".into(), unvoted: false }).await.unwrap().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(ends(link.hello().pid, Duration::from_secs(5)).await);
+    running.abort();
 }
 
 #[tokio::test]
@@ -108,11 +248,12 @@ async fn a_connection_that_goes_silent_is_noticed() {
     let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
     let host = &fleet.hosts()[0];
     let proxy = Proxy::start(host.port).await;
-    let options = ConnectorOptions { keepalive: Duration::from_millis(100), ..options(folder.path()) };
+    let options =
+        ConnectorOptions { keepalive: Duration::from_millis(100), connect_timeout: Duration::from_millis(500), ..options(folder.path()) };
     let session = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
     let link = session.agent(None).await.unwrap();
     proxy.stall(true);
-    let asked = tokio::time::timeout(Duration::from_secs(10), link.ping()).await.expect("keepalives end the wait");
+    let asked = tokio::time::timeout(Duration::from_secs(30), link.ping()).await.expect("keepalives end the wait");
     assert!(matches!(asked, Err(LinkError::Lost { .. })));
     proxy.stall(false);
     link.ping().await.unwrap();

@@ -32,6 +32,10 @@ impl Fleet for Journals {
                 TransactionStep::List => {
                     TransactionReply::Listed(journals.get(host).map(|state| record(host, state)).into_iter().collect())
                 }
+                TransactionStep::Commit { .. } if matches!(journals.get(host).map(String::as_str), None | Some("open")) => {
+                    let phase = journals.get(host).map_or("unknown", String::as_str);
+                    return Err(CallError::Failed(crate::wire::Failure::new("no").with("phase", phase)));
+                }
                 TransactionStep::Commit { .. } => {
                     journals.insert(host.to_owned(), "committed".into());
                     TransactionReply::Done
@@ -60,7 +64,7 @@ fn record(host: &str, state: &str) -> TransactionRecord {
         phase: phase(state),
         user: String::new(),
         keeps_decision: host == "a",
-        voters: Vec::new(),
+        voters: if state == "open" { Vec::new() } else { ["a", "b", "c"].map(str::to_owned).to_vec() },
     }
 }
 
@@ -106,4 +110,22 @@ async fn without_the_coordinator_nothing_is_decided() {
     let recovery = recover(&fleet, &hosts, Coordinator::Awaited).await;
     assert!(recovery.settled.is_empty() && !recovery.unknown.is_empty(), "{recovery:?}");
     assert!(fleet.0.lock().unwrap().values().all(|state| state == "prepared"));
+}
+
+#[tokio::test]
+async fn a_journal_from_a_backup_is_told() {
+    let hosts = ["a", "b", "c"].map(str::to_owned);
+    let table = [
+        ("committed", Some("open"), "t was committed, but the journal of c says that it is open there: was it set back to a backup?"),
+        ("committed", Some("healed"), "c undid t by itself, which the others committed: was it set back to a backup?"),
+        ("prepared", None, "c was asked to vote for t and does not know it: was its journal set back to a backup? It may still be new"),
+        ("decided", None, "c voted for t and does not know it any more: was it set back to a backup? It is not new"),
+    ];
+    for (others, its, wanted) in table {
+        let states = [("a", Some(others)), ("b", Some(if others == "decided" { "prepared" } else { others })), ("c", its)];
+        let journals = states.into_iter().filter_map(|(host, state)| Some((host.to_owned(), state?.to_owned()))).collect();
+        let fleet = Journals(Mutex::new(journals), Vec::new());
+        let recovery = recover(&fleet, &hosts, Coordinator::Awaited).await;
+        assert!(!recovery.is_whole() && recovery.failed.iter().any(|failed| failed.starts_with(wanted)), "{others} {its:?}: {recovery:?}");
+    }
 }

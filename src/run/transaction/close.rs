@@ -110,13 +110,15 @@ impl Batch {
         }
         let rescued = state == Some(State::RolledBack) || !transaction.terms.undo && transaction.is_aborting();
         let rescue_failed = self.cursors.get(host).is_some_and(crate::run::cursor::Cursor::rescue_failed);
+        // One whose beginning was refused has changed nothing.
+        let begun = own.iter().filter_map(|index| closed.members.get(*index)).any(|member| member.heartbeat.initialized());
         let verdict = if !settled {
             Verdict::Unknown
         } else if !report.failures.is_empty() || rescue_failed {
             Verdict::RollbackFailed
         } else if state == Some(State::Unreachable) && own.is_empty() {
             Verdict::Unknown
-        } else if own.is_empty() && !rescued {
+        } else if !begun && !rescued {
             Verdict::Untouched
         } else {
             Verdict::RolledBack
@@ -189,7 +191,7 @@ impl Transaction {
     async fn ask(&self, shared: &Shared, member: &Member, ask: Ask, voters: &[String]) -> (Answer, Result<TransactionReply, String>) {
         let id = self.id.clone();
         let step = match ask {
-            Ask::Prepare => TransactionStep::Prepare { id },
+            Ask::Prepare => TransactionStep::Prepare { id, voters: voters.to_vec() },
             Ask::Decide => TransactionStep::Decide { id, voters: voters.to_vec() },
             Ask::Commit => TransactionStep::Commit { id },
             Ask::Abort | Ask::Withdraw => TransactionStep::Abort { id, unvoted: ask == Ask::Withdraw },

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,12 @@ pub struct App {
     /// Which tier to play
     #[arg(long)]
     role: Role,
-    /// Where to listen on 127.0.0.1
+    /// Where to listen
     #[arg(long)]
     port: u16,
+    /// On which address; in a container it is all of them
+    #[arg(long, default_value = "127.0.0.1")]
+    address: IpAddr,
     /// The version to report
     #[arg(long)]
     version: String,
@@ -33,7 +36,7 @@ pub struct App {
     #[arg(long)]
     faults: Option<PathBuf>,
     /// Where the frontend asks for health
-    #[arg(long)]
+    #[arg(long, env = "APP_BACKEND")]
     backend: Option<String>,
 }
 
@@ -49,7 +52,7 @@ impl App {
     /// # Errors
     /// The port cannot be had.
     pub fn serve(self) -> io::Result<()> {
-        let listener = TcpListener::bind(("127.0.0.1", self.port))?;
+        let listener = TcpListener::bind((self.address, self.port))?;
         self.serve_on(&listener);
         Ok(())
     }
@@ -121,7 +124,7 @@ mod tests {
     fn start(role: Role, version: &str, faults: Option<PathBuf>, backend: Option<String>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let app = App { role, port: 0, version: version.into(), faults, backend };
+        let app = App { role, port: 0, address: IpAddr::from([127, 0, 0, 1]), version: version.into(), faults, backend };
         std::thread::spawn(move || app.serve_on(&listener));
         address
     }

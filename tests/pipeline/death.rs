@@ -31,6 +31,7 @@ async fn a_cancelled_job_rolls_back_within_its_grace_time() {
     println!("rolled back {:.1} s after SIGTERM", began.elapsed().as_secs_f64());
     assert_eq!((done.code, world.versions()), (3, all("1.0.0")), "{}", done.text);
     assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(done.text.contains("interrupted: no new task begins, and open transactions are undone"), "{}", done.text);
     let issues = world.github.issues();
     assert!(issues.len() == 1 && issues[0]["body"].as_str().unwrap().contains("reason: cancelled"), "{issues:?}");
     world.monitoring.shows("deployment_rollback_reason_total{environment=\"production\",reason=\"cancelled\"}", 1.0);

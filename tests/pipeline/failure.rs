@@ -39,6 +39,7 @@ async fn a_release_that_is_unwell_on_one_host_goes_back_on_all() {
         world.monitoring.shows(&format!("deployment_{name}_total{PRODUCTION}"), value);
     }
     world.monitoring.shows("deployment_rollback_reason_total{environment=\"production\",reason=\"health\"}", 1.0);
+    world.monitoring.fills_the_dashboard();
     world.monitoring.shows("count(ALERTS{alertname=\"DeploymentRollbackTriggered\",alertstate=\"firing\"})", 1.0);
     let summary = world.read("summary.md");
     for part in

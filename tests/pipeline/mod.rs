@@ -7,6 +7,7 @@ mod api;
 mod command;
 mod cost;
 mod death;
+mod engine;
 mod failure;
 mod parts;
 mod release;
@@ -142,6 +143,11 @@ impl World {
             program = env!("CARGO_BIN_EXE_rappel"),
         );
         fs::write(inventories.join("group_vars/all.yml"), variables).unwrap();
+    }
+
+    /// Gives the hosts of a group other variables.
+    pub(crate) fn vary(&self, group: &str, variables: &str) {
+        fs::write(self.path(&format!("runner/inventories/production/group_vars/{group}.yml")), variables).unwrap();
     }
 
     /// A command on the primary runner, in a job of GitHub's.

@@ -23,7 +23,7 @@ impl Drop for Server {
 }
 
 /// Where a program is; `None`, and a word about it, where it is not installed.
-fn find(program: &str, package: &str) -> Option<PathBuf> {
+pub fn find(program: &str, package: &str) -> Option<PathBuf> {
     let found = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
     if found.is_none() {
         println!("skipped: `{program}` is not installed (Debian's package {package})");
@@ -158,6 +158,21 @@ impl Monitoring {
             std::thread::sleep(Duration::from_millis(100));
         }
         panic!("Prometheus gives {last:?} for `{query}`, expected {value}");
+    }
+
+    /// Waits until every query of the shipped dashboard gives a number.
+    pub fn fills_the_dashboard(&self) {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/monitoring/grafana/dashboards/deployment-pipeline.json");
+        let dashboard: Json = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        let queries: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap().replace("$environment", "production")).collect();
+        assert!(queries.len() >= 10 && queries.iter().all(|query| !query.contains('$')), "{queries:?}");
+        let began = Instant::now();
+        while let Some(empty) = queries.iter().find(|query| self.query(query).is_none_or(f64::is_nan)) {
+            assert!(began.elapsed() < Duration::from_secs(30), "nothing comes of `{empty}`");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// The value of an instant query.

@@ -76,7 +76,7 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
             cargo.env_remove(name);
         }
     }
-    let shape = if profile == "agent" { small(target_dir)? } else { String::new() };
+    let shape = if profile == "agent" { small(target_dir)? + &nowhere(&manifest_dir) } else { String::new() };
     cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-feature=+crt-static{shape}"));
     if target.ends_with("-musl") {
         // The C in it needs no C library, so the host's own compiler will do.
@@ -105,6 +105,17 @@ fn small(target_dir: &Path) -> Result<String, String> {
         .map_err(|error| format!("cannot write {}: {error}", script.display()))?;
     let linker = format!("-Clink-args=-Wl,--no-eh-frame-hdr -Wl,-T,{}", script.display());
     Ok(["-Crelocation-model=static", "-Cforce-unwind-tables=no", &linker].map(|flag| format!("\x1f{flag}")).concat())
+}
+
+/// Where sources and libraries lie is left out of what ships, so that the same commit gives the same bytes anywhere.
+fn nowhere(manifest_dir: &str) -> String {
+    let home = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| format!("{home}/.cargo"))).unwrap_or_default();
+    let folders = [(manifest_dir, "/rappel"), (home.as_str(), "/cargo")];
+    folders
+        .into_iter()
+        .filter(|(folder, _)| !folder.is_empty())
+        .map(|(folder, name)| format!("\x1f--remap-path-prefix={folder}={name}"))
+        .collect()
 }
 
 /// The same machine with musl, where Rust can build for it: glibc is a third of the worker when it is linked into it.

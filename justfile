@@ -50,6 +50,11 @@ record ansible='ansible-playbook':
     cargo build
     tests/output/record.py "$(command -v {{ ansible }})" target/debug/rappel
 
+# A static tarball and a .deb in dist/
+[group('release')]
+dist *args:
+    packaging/dist {{ args }}
+
 # The size of the static agent
 [group('release')]
 agent-size:

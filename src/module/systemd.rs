@@ -42,7 +42,6 @@ params! {
         no_block: bool = false,
     }
     rules = [
-        Rule::OneOf(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"]),
         Rule::Needs("state", &["name"]),
         Rule::Needs("enabled", &["name"]),
         Rule::Needs("masked", &["name"]),

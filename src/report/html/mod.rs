@@ -2,6 +2,7 @@
 //! transaction and the health checks ended.
 
 mod page;
+mod tables;
 mod timeline;
 
 use std::collections::HashMap;
@@ -189,7 +190,11 @@ fn word(status: Status) -> &'static str {
 }
 
 fn seconds(seconds: f64) -> String {
-    if seconds < 0.1 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+    match seconds {
+        ..0.1 => format!("{:.0} ms", seconds * 1000.0),
+        ..120.0 => format!("{seconds:.1} s"),
+        _ => format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor()),
+    }
 }
 
 /// Text that is no markup.

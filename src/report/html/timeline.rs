@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use super::{Bar, Run, escape, seconds, word};
+use crate::event::Status;
 
-const NAMES: f64 = 110.0;
-const WIDTH: f64 = 1160.0;
+/// Columns of the names at most; of a longer one the end is shown, which tells hosts apart.
+const NAME: usize = 28;
+/// A letter's width, about.
+const LETTER: f64 = 6.4;
+const WIDTH: f64 = 1200.0;
 const ROW: f64 = 16.0;
 
 /// Draws it; nothing where nothing ran.
@@ -14,7 +18,11 @@ pub(super) fn draw(run: &Run) -> String {
     if run.bars.is_empty() || end <= 0.0 {
         return String::new();
     }
-    let scale = (WIDTH - NAMES) / end;
+    let longest = run.hosts.iter().map(|host| host.chars().count()).max().unwrap_or(0).min(NAME);
+    #[expect(clippy::cast_precision_loss, reason = "a few letters")]
+    let names = longest as f64 * LETTER + 14.0;
+    // The last bar must not touch the edge, nor the last number be cut.
+    let scale = (WIDTH - names - 24.0) / end;
     #[expect(clippy::cast_precision_loss, reason = "a row's number")]
     let top = |row: usize| 20.0 + row as f64 * ROW;
     let height = top(run.hosts.len()) + 4.0;
@@ -23,7 +31,7 @@ pub(super) fn draw(run: &Run) -> String {
     let step = tick(end);
     let mut at = 0.0;
     while at <= end {
-        let x = NAMES + at * scale;
+        let x = names + at * scale;
         let _ = write!(
             svg,
             "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"11\">{at} s</text>"
@@ -31,18 +39,24 @@ pub(super) fn draw(run: &Run) -> String {
         at += step;
     }
     for (row, host) in run.hosts.iter().enumerate() {
-        let shown: String = host.chars().take(16).collect();
-        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", top(row) + 11.0, escape(&shown));
+        let letters = host.chars().count();
+        let shown: String =
+            if letters > NAME { "…".chars().chain(host.chars().skip(letters - NAME + 1)).collect() } else { host.clone() };
+        let (x, y) = (names - 8.0, top(row) + 11.5);
+        let _ = write!(svg, "<text class=\"host\" x=\"{x:.1}\" y=\"{y:.1}\">{}<title>{}</title></text>", escape(&shown), escape(host));
     }
-    for bar in &run.bars {
-        draw_bar(&mut svg, run, bar, scale, top(bar.host) + 2.0);
+    // Failures are drawn last, so that nothing covers them.
+    let bad = |bar: &&Bar| matches!(bar.status, Status::Failed | Status::Unreachable);
+    for bar in run.bars.iter().filter(|bar| !bad(bar)).chain(run.bars.iter().filter(bad)) {
+        draw_bar(&mut svg, run, bar, (names, scale), top(bar.host) + 2.0);
     }
     svg.push_str("</svg>");
     svg
 }
 
-fn draw_bar(svg: &mut String, run: &Run, bar: &Bar, scale: f64, y: f64) {
-    let (x, width) = (NAMES + bar.start * scale, ((bar.end - bar.start) * scale).max(1.0));
+fn draw_bar(svg: &mut String, run: &Run, bar: &Bar, (left, scale): (f64, f64), y: f64) {
+    let least = if matches!(bar.status, Status::Failed | Status::Unreachable) { 4.0 } else { 1.0 };
+    let (x, width) = (left + bar.start * scale, ((bar.end - bar.start) * scale).max(least));
     let name = run.tasks.get(bar.task).map_or("", |task| task.name.as_str());
     let host = run.hosts.get_index(bar.host).map_or("", String::as_str);
     let _ = write!(

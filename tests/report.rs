@@ -119,6 +119,44 @@ fn a_plan_groups_hosts_and_says_what_can_be_undone_and_what_cannot_be_known() {
 }
 
 #[test]
+fn only_the_plan_that_was_looked_at_is_run_while_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    play(folder.path());
+    let run = |arguments: &[&str]| {
+        let out = rappel(folder.path(), arguments).output().unwrap();
+        (out.status.code(), text(&out))
+    };
+    let planned = run(&["plan", "-i", "hosts", "site.yml", "--record", "site.plan"]);
+    assert_eq!(planned.0, Some(0), "{}", planned.1);
+    let held = ["play", "-i", "hosts", "site.yml", "--plan", "site.plan"];
+    // Somebody else has been there: `w3` has the file already, and another one on `w1` and `w2`.
+    fs::write(folder.path().join("2.conf"), "port: 2\n").unwrap();
+    fs::write(folder.path().join("1.conf"), "port: 80\n").unwrap();
+    let refused = run(&held);
+    assert_eq!(refused.0, Some(1), "{}", refused.1);
+    for part in [
+        "`site.plan` no longer holds; nothing was changed",
+        "`Configure` (site.yml:4) would no longer change w3",
+        "`Configure` (site.yml:4) would now otherwise change w1, w2",
+    ] {
+        assert!(refused.1.contains(part), "{part} is missing in {}", refused.1);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("1.conf")).unwrap(), "port: 80\n");
+    fs::remove_file(folder.path().join("1.conf")).unwrap();
+    fs::remove_file(folder.path().join("2.conf")).unwrap();
+    let done = run(&held);
+    assert_eq!(done.0, Some(0), "{}", done.1);
+    assert_eq!(fs::read_to_string(folder.path().join("2.conf")).unwrap(), "port: 2\n");
+    run(&["play", "-i", "hosts", "site.yml", "--record", "run.jsonl"]);
+    let wrong = run(&["play", "-i", "hosts", "site.yml", "--plan", "run.jsonl"]);
+    assert!(
+        wrong.0 != Some(0) && wrong.1.contains("`run.jsonl` is no plan: it is the recording of a run that was no dry run"),
+        "{}",
+        wrong.1
+    );
+}
+
+#[test]
 fn a_run_is_a_trace_whose_spans_hang_together() {
     let folder = tempfile::tempdir().unwrap();
     play(folder.path());

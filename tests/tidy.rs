@@ -35,8 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),
+    ("clap_mangen", &["src/cli/"]),
     ("rpassword", &["src/cli/"]),
-    ("indicatif", &["src/report/progress.rs"]),
     ("annotate_snippets", &["src/report/snippet.rs"]),
     ("similar", &["src/event/changes.rs"]),
     ("russh", &["src/ssh/", "src/lab/"]),

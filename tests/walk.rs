@@ -26,7 +26,7 @@ fn every_command_of_the_first_steps_works() {
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/getting-started.md")).unwrap();
     let blocks = blocks(&page);
-    assert_eq!(blocks.len(), 6, "the page has changed: look whether its blocks are still found");
+    assert_eq!(blocks.len(), 7, "the page has changed: look whether its blocks are still found");
     for (status, block) in blocks {
         let mut shell = Command::new("bash");
         shell.args(["-e", "-c", &block]).current_dir(folder.path()).env("PATH", &path).env("HOME", folder.path());

@@ -4,6 +4,7 @@
 //! run time could still bring, is a warning: a playbook that works has no errors.
 
 mod codes;
+pub mod fate;
 mod files;
 mod handlers;
 mod plugins;
@@ -54,7 +55,8 @@ pub fn check(plan: &Plan, subject: &Subject<'_>, diags: Diagnostics) -> Vec<Diag
 fn once(diags: Diagnostics) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashSet::new();
     let mut findings = diags.into_vec();
-    // Of two that say the same, the one that also helps is kept.
+    // Of two that say the same, the one that also helps is kept, and of those the later one, which knows more.
+    findings.reverse();
     findings.sort_by_key(|finding| finding.help.is_none());
     findings.retain(|finding| {
         let place = finding.labels.first().map(|(span, _)| (span.source, span.start, span.end));

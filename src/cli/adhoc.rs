@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::options::{ConnectionOptions, HostOptions, OutputOptions, PrivilegeOptions, VariableOptions};
 use super::play::{drive, tell};
 use super::prepare::Prepared;
-use super::{Outcome, Stopped, output};
+use super::{Outcome, Stopped, complete, output};
 use crate::event::Exit;
 use crate::model::{Inventory, Pattern};
 use crate::plan::{Mistakes, Selection};
@@ -24,9 +24,10 @@ use crate::text::{Diagnostics, Span, Spanned};
   rappel run all -i hosts -m copy -a 'src=motd dest=/etc/motd' --check --diff")]
 pub(super) struct RunOptions {
     /// Which hosts
+    #[arg(add = complete::hosts())]
     pub(super) pattern: String,
     /// The module
-    #[arg(short, long, value_name = "MODULE", default_value = "command")]
+    #[arg(short, long, value_name = "MODULE", default_value = "command", add = complete::modules())]
     pub(super) module_name: String,
     /// Its parameters: `key=value`, free text, or a JSON object
     #[arg(short = 'a', long, value_name = "ARGS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]

@@ -1,14 +1,14 @@
 //! `rappel check`: everything that can be known about playbooks without touching a host. `rappel explain`: what a finding means.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::options::{HostOptions, VariableOptions};
 use super::prepare::Prepared;
-use super::{Outcome, Stopped, output};
+use super::{Outcome, Stopped, complete, output};
 use crate::check::{self, Subject};
 use crate::event::{Exit, Finding};
 use crate::plan::{Mistakes, Selection};
@@ -24,7 +24,7 @@ use crate::text::Severity;
   rappel explain undefined-variable")]
 pub(super) struct CheckOptions {
     /// The playbooks
-    #[arg(required = true, value_name = "PLAYBOOK")]
+    #[arg(required = true, value_name = "PLAYBOOK", value_hint = ValueHint::FilePath)]
     playbooks: Vec<PathBuf>,
     #[command(flatten)]
     hosts: HostOptions,
@@ -56,6 +56,7 @@ enum Output {
   rappel explain undefined-variable   one of them")]
 pub(super) struct ExplainOptions {
     /// The code in brackets after `error` or `warning`
+    #[arg(add = complete::codes())]
     code: Option<String>,
 }
 
@@ -74,14 +75,8 @@ pub(super) fn run(options: &CheckOptions) -> Outcome {
         Subject { compiler: &compiler, inventory: &inventory, extra: &extra, atomic: options.atomic, magic: MAGIC_NAMES, folders };
     let found = check::check(&plan, &subject, std::mem::take(&mut prepared.diags));
     let bad = found.iter().any(|finding| finding.severity == Severity::Error || options.strict);
-    let mut found: Vec<Finding> = found.into_iter().map(|diagnostic| Finding::new(diagnostic, &prepared.sources)).collect();
-    // As paths in a repository are written: code scanning and people look for them from here.
-    for excerpt in found.iter_mut().flat_map(|finding| &mut finding.excerpts) {
-        let name = &mut excerpt.position.name;
-        if let Some(inside) = Path::new(name.as_str()).strip_prefix(&prepared.folder).ok().and_then(Path::to_str) {
-            *name = inside.to_owned();
-        }
-    }
+    let found = found.into_iter().map(|diagnostic| prepared.seen_from_here(Finding::new(diagnostic, &prepared.sources)));
+    let found: Vec<Finding> = found.collect();
     let form = match options.output {
         Output::Text => Form::Text { colored: output::look_of(0, &prepared.config).paint.0 },
         Output::Json => Form::Json,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::{Hosts, How};
 use super::options::{ConnectionOptions, OutputOptions, PrivilegeOptions, VariableOptions};
 use super::play::{drive, tell};
-use super::{Outcome, Stopped, config, output};
+use super::{Outcome, Stopped, complete, config, output};
 use crate::deploy::config::{Config, FILE};
 use crate::deploy::history::{self, HostState, Survey};
 use crate::deploy::metrics;
@@ -27,7 +27,7 @@ use crate::wire::{Map, Value};
 #[derive(Args, Clone, Debug)]
 pub(super) struct EnvironmentOptions {
     /// The environment, as `rappel.yml` names it
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = complete::environments())]
     environment: String,
     /// The file that describes the environments
     #[arg(long, value_name = "FILE", default_value = FILE, env = "RAPPEL_CONFIG")]
@@ -196,7 +196,7 @@ impl Ready {
         let sources = Sources::default();
         let mut diags = Diagnostics::default();
         let look = output::look(options.output.verbose);
-        let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
+        let mut outputs = output::of_run(&options.output, &look).map_err(Stopped::error)?;
         let config = Config::load(&sources, &options.config, &mut diags);
         tell(&mut outputs, diags, &sources);
         let config = config::usable(config, &options.config, &mut outputs, &sources)?;

@@ -1,24 +1,27 @@
-//! `rappel doc`: what modules and keywords mean, from the same declarations that the program itself obeys.
+//! `rappel doc`: what modules, keywords, filters, tests and lookups mean, from the same declarations that the program itself obeys.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::{Outcome, Stopped};
+use super::{Outcome, Stopped, complete};
 use crate::event::Exit;
 use crate::model::{Keyword, KeywordSpec};
 use crate::module::{self, Entry, Kind, MODULES, Param, Reversible, Rule};
+use crate::template::guide;
 use crate::text::did_you_mean;
 
-/// Explains a module or a keyword, or lists all of them
+/// Explains a module, keyword, filter, test or lookup, or lists all of them
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  rappel doc             all modules and keywords
-  rappel doc copy        the module `copy`
-  rappel doc serial      the keyword `serial`")]
+  rappel doc              everything there is
+  rappel doc copy         the module `copy`
+  rappel doc serial       the keyword `serial`
+  rappel doc combine      the filter `combine`")]
 pub(super) struct DocOptions {
-    /// A module or a keyword
+    /// Its name
+    #[arg(add = complete::documented())]
     pub(super) name: Option<String>,
 }
 
@@ -33,18 +36,30 @@ pub(super) fn run(options: &DocOptions) -> Outcome {
     Ok(Exit::Success)
 }
 
+/// What is in templates, by the word for it.
+pub(super) const IN_TEMPLATES: [(&str, &[(&str, &str)]); 3] =
+    [("Filter", guide::FILTERS), ("Test", guide::TESTS), ("Lookup", guide::LOOKUPS)];
+
+/// Every name that is explained.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let in_templates = IN_TEMPLATES.into_iter().flat_map(|(_, table)| table.iter().map(|(name, _)| *name));
+    MODULES.iter().map(|entry| entry.name).chain(Keyword::TABLE.iter().map(|row| row.name)).chain(in_templates)
+}
+
 fn explain(name: &str) -> Option<String> {
     let keyword = Keyword::TABLE.iter().find(|row| row.name == name).map(keyword_line);
-    match (module::find(name).map(module_page), keyword) {
-        (Some(page), Some(line)) => Some(format!("{page}\nAlso a keyword:\n{line}")),
-        (page, line) => page.or(line),
-    }
+    let short = name.strip_prefix("ansible.builtin.").unwrap_or(name);
+    let known = |(kind, table): (&str, &[(&str, &str)])| {
+        table.iter().find(|(known, _)| *known == short).map(|(name, text)| format!("# `{name}` ({})\n\n{text}\n", kind.to_lowercase()))
+    };
+    let pages: Vec<_> =
+        module::find(name).map(module_page).into_iter().chain(keyword).chain(IN_TEMPLATES.into_iter().filter_map(known)).collect();
+    (!pages.is_empty()).then(|| pages.join("\n"))
 }
 
 fn unknown(name: &str) -> String {
-    let names = MODULES.iter().map(|entry| entry.name).chain(Keyword::TABLE.iter().map(|row| row.name));
-    let meant = did_you_mean(name, names).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-    format!("expected a module or a keyword, found `{name}`{meant}")
+    let meant = did_you_mean(name, names()).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    format!("expected a module, keyword, filter, test or lookup, found `{name}`{meant}")
 }
 
 fn list() -> String {
@@ -56,12 +71,16 @@ fn list() -> String {
     for row in Keyword::TABLE {
         line(&mut text, format_args!("  {:<24} {}", row.name, row.doc));
     }
+    for (kind, table) in IN_TEMPLATES {
+        line(&mut text, format_args!("\n{kind}s:"));
+        table.iter().for_each(|(name, about)| line(&mut text, format_args!("  {name:<24} {about}")));
+    }
     text
 }
 
 fn keyword_line(row: &KeywordSpec) -> String {
     let levels: Vec<_> = row.levels.iter().map(|level| format!("{level:?}").to_lowercase()).collect();
-    format!("# `{}`\n\n{}\n\nOn: {}\n", row.name, row.doc, levels.join(", "))
+    format!("# `{}` (keyword)\n\n{}\n\nOn: {}\n", row.name, row.doc, levels.join(", "))
 }
 
 /// The `//!` head of a module's file.
@@ -155,11 +174,11 @@ mod tests {
 
     #[test]
     fn knows_modules_and_keywords_by_any_of_their_names() {
-        for name in ["copy", "ansible.builtin.copy", "serial"] {
+        for name in ["copy", "ansible.builtin.copy", "serial", "combine", "ansible.builtin.combine", "version", "first_found"] {
             assert!(explain(name).is_some(), "{name}");
         }
         assert_eq!(explain("cpoy"), None);
-        assert_eq!(unknown("cpoy"), "expected a module or a keyword, found `cpoy`; did you mean `copy`?");
+        assert_eq!(unknown("cpoy"), "expected a module, keyword, filter, test or lookup, found `cpoy`; did you mean `copy`?");
     }
 
     #[test]

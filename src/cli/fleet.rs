@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stopped;
 use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableOptions};
-use super::prepare::{Prepared, literal};
+use super::prepare::{Prepared, connector, literal};
 use crate::deploy::fleet::{CallError, Fleet, Order};
 use crate::event::{Event, EventKind, Exit, Finding};
 use crate::plan::{Mistakes, Selection};
-use crate::run::{self, Reach};
+use crate::run::{self, Inputs, Reach};
 use crate::text::Diagnostics;
 use crate::wire::{Map, Outcome, TransactionReply, TransactionStep};
 
@@ -23,6 +23,9 @@ pub(super) struct Hosts {
     inventory: HostOptions,
     extra: Vec<String>,
     settings: run::Settings,
+    /// Connections of plays: the deployment uses those of the dry run.
+    connections: Arc<run::Fleet>,
+    /// Single calls have connections of their own: the lock must be renewed while a host's agent works on a long task.
     reach: Reach,
     /// The second signal.
     hard: CancellationToken,
@@ -59,16 +62,21 @@ impl Hosts {
         let diags = std::mem::take(&mut prepared.diags);
         let mut again = prepared.again();
         let compiler = again.compiler(Arc::default(), extra, Mistakes::BeforeRun);
-        let inputs = again.inputs(hosts, compiler, &inventory, CancellationToken::new(), hard.clone());
+        let connector = connector();
+        let connections = Arc::new(run::Fleet::new(connector.clone()));
+        let inputs = Inputs {
+            fleet: Arc::new(run::Fleet::new(connector)),
+            ..again.inputs(hosts, compiler, &inventory, CancellationToken::new(), hard.clone())
+        };
         let folder = how.playbook.parent().unwrap_or(Path::new("")).to_owned();
         let reach = Reach::new(settings.clone(), inputs, folder, how.privileged);
         let extra = variables.extra_vars.clone();
-        Ok((Self { prepared, inventory, extra, settings, reach, hard }, diags))
+        Ok((Self { prepared, inventory, extra, settings, connections, reach, hard }, diags))
     }
 
-    /// Closes the connections of single calls.
+    /// Closes all connections.
     pub(super) async fn close(&self) {
-        self.reach.close().await;
+        tokio::join!(self.reach.close(), self.connections.close());
     }
 
     async fn run(&self, order: &Order, events: &Sender<Event>, stop: &CancellationToken) -> Exit {
@@ -100,6 +108,7 @@ impl Hosts {
             check: order.check,
             atomic: order.atomic,
             purpose: order.purpose.clone(),
+            keep_connections: true,
             ..self.settings.clone()
         };
         settings.diff |= order.check;
@@ -107,7 +116,10 @@ impl Hosts {
             let others = settings.connection.common_args.take().unwrap_or_default();
             settings.connection.common_args = Some(format!("-o ProxyJump={jump} {others}").trim().to_owned());
         }
-        let inputs = prepared.inputs(inventory, compiler, &self.inventory, stop.clone(), self.hard.clone());
+        let inputs = Inputs {
+            fleet: Arc::clone(&self.connections),
+            ..prepared.inputs(inventory, compiler, &self.inventory, stop.clone(), self.hard.clone())
+        };
         run::run(plan, settings, inputs, events.clone()).await
     }
 }

@@ -58,9 +58,7 @@ fn listed(
             out += &format!("      {}\n", host.name);
         }
     }
-    let mut steps = Vec::new();
-    collect(&play.body, &mut steps);
-    steps.retain(|step| step.span != play.span);
+    let steps = steps(play);
     if options.list_tasks {
         out += "    tasks:\n";
         for step in &steps {
@@ -90,6 +88,14 @@ fn sorted_tags<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<&'a str> {
     tags.sort_unstable();
     tags.dedup();
     tags
+}
+
+/// The tasks that somebody has written, in their order.
+pub(super) fn steps(play: &Play) -> Vec<&Step> {
+    let mut steps = Vec::new();
+    collect(&play.body, &mut steps);
+    steps.retain(|step| step.span != play.span);
+    steps
 }
 
 fn collect<'a>(block: &'a Block, steps: &mut Vec<&'a Step>) {

@@ -3,8 +3,10 @@
 //! One file per command. Called as `ansible-playbook`, the program takes that command's options and behaves as it does.
 
 mod adhoc;
+mod approved;
 mod bench;
 mod check;
+mod complete;
 mod config;
 mod demo;
 mod deploy;
@@ -14,6 +16,7 @@ mod fleet;
 pub mod inventory;
 mod limits;
 mod listing;
+mod migrate;
 mod options;
 mod output;
 mod passwords;
@@ -31,7 +34,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::event::Exit;
 
@@ -80,12 +83,13 @@ struct AnsibleVault {
 const EXAMPLES: &str = "Examples:
   rappel plan -i hosts site.yml                  what a playbook would change
   rappel check -i hosts site.yml                 mistakes, without touching a host
+  rappel migrate .                               what a repository of Ansible's needs, to run under rappel
   rappel play -i hosts site.yml --atomic         all hosts, or none
   rappel run web -i hosts -a uptime              one command on many hosts
   rappel replay run.jsonl --output junit         a recorded run as JUnit XML
   rappel report run.jsonl                        a recorded run as a page of HTML
   rappel doc copy                                what the module `copy` takes
-  rappel completions bash                        completions for a shell";
+  rappel completions bash                        completions that know hosts, tags and environments";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -94,6 +98,7 @@ enum Command {
     Run(Box<adhoc::RunOptions>),
     Check(Box<check::CheckOptions>),
     Explain(check::ExplainOptions),
+    Migrate(Box<migrate::MigrateOptions>),
     Deploy(Box<deploy::DeployOptions>),
     Rollback(Box<deploy::RollbackOptions>),
     Preflight(Box<deploy::PreflightOptions>),
@@ -118,16 +123,8 @@ enum Command {
     /// Encrypts, decrypts, shows and edits files as ansible-vault does
     Vault(vault::VaultCommand),
     Inventory(Box<inventory::InventoryOptions>),
-    Completions(CompletionOptions),
-}
-
-/// Prints completions for a shell
-#[derive(Args, Debug)]
-#[command(after_help = "Example:
-  rappel completions bash > /etc/bash_completion.d/rappel")]
-struct CompletionOptions {
-    /// Which shell
-    shell: clap_complete::Shell,
+    Completions(complete::CompletionOptions),
+    Man(complete::ManOptions),
 }
 
 /// How a command ends.
@@ -163,6 +160,9 @@ pub fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == crate::ssh::AGENT_ARGUMENT) {
         return crate::agent::main();
     }
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     limits::raise();
     let called = arguments.first().and_then(|name| Path::new(name).file_name()).and_then(OsStr::to_str);
     match called {
@@ -197,6 +197,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(options) => adhoc::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => check::explain(&options),
+        Command::Migrate(options) => migrate::run(&options),
         Command::Vault(command) => vault(&command),
         Command::Inventory(options) => inventory::run(&options),
         Command::Deploy(options) => deploy::deploy(&options),
@@ -219,10 +220,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Replay(options) => replay::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Doc(options) => doc::run(&options),
-        Command::Completions(options) => {
-            clap_complete::generate(options.shell, &mut Cli::command(), "rappel", &mut io::stdout());
-            Ok(Exit::Success)
-        }
+        Command::Completions(options) => complete::run(&options),
+        Command::Man(options) => complete::man(&options),
     }
 }
 
@@ -272,6 +271,6 @@ mod tests {
 
     #[test]
     fn the_definitions_hold_together() {
-        Cli::command().debug_assert();
+        <Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

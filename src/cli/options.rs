@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
+
+use super::complete;
 
 /// Which hosts.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Hosts")]
 pub(super) struct HostOptions {
     /// Inventory: a file, a folder, a program, or a list such as `web1,web2,` (may be repeated)
-    #[arg(short, long, value_name = "SOURCE", visible_alias = "inventory-file")]
+    #[arg(short, long, value_name = "SOURCE", visible_alias = "inventory-file", value_hint = ValueHint::AnyPath)]
     pub(super) inventory: Vec<String>,
     /// Only these of the selected hosts: a pattern such as `web:!web3`, or `@FILE`
-    #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true, add = complete::hosts())]
     pub(super) limit: Vec<String>,
     /// Show the hosts and do nothing
     #[arg(long)]
@@ -111,7 +113,7 @@ pub(super) struct OutputOptions {
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// How to show the run: FORMAT, or FORMAT=FILE (may be repeated)
-    #[arg(long, value_name = "FORMAT[=FILE]")]
+    #[arg(long, value_name = "FORMAT[=FILE]", add = complete::formats())]
     pub(super) output: Vec<super::output::Wanted>,
     /// Keep the run in a file that `rappel replay` reads
     #[arg(long, value_name = "FILE")]
@@ -119,4 +121,7 @@ pub(super) struct OutputOptions {
     /// Show what programs print while they run
     #[arg(long)]
     pub(super) stream: bool,
+    /// Do not show what runs now below the output, as is done on terminals
+    #[arg(long)]
+    pub(super) no_progress: bool,
 }

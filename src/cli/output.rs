@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fmt, io};
 
+use super::options::OutputOptions;
 use super::settings::Settings;
-use crate::report::{Github, Human, Json, Jsonl, Junit, Look, Outputs, Paint, Plan, Quiet, Reporter, ResultFormat};
+use crate::report::{Github, Human, Json, Jsonl, Junit, Live, Look, Outputs, Paint, Plan, Quiet, Reporter, ResultFormat, Terminal};
 use crate::text::did_you_mean;
 
 /// A way to show a run.
@@ -39,6 +40,11 @@ impl Format {
         ("quiet", Self::Quiet),
         ("plan", Self::Plan),
     ];
+
+    /// The names of all.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().map(|(name, _)| name)
+    }
 
     fn reporter(self, look: &Look) -> Box<dyn Reporter + Send> {
         let file = |name| env::var_os(name).map(PathBuf::from);
@@ -91,6 +97,27 @@ pub(super) fn outputs(wanted: &[Wanted], record: Option<&Path>, look: &Look) -> 
     outputs_or(|| Box::new(Human::new(look.clone())), wanted, record, look)
 }
 
+/// All reporters of a run: as [`outputs`], and on a terminal people see what runs now.
+///
+/// # Errors
+/// As for [`outputs`].
+pub(super) fn of_run(options: &OutputOptions, look: &Look) -> Result<Outputs, String> {
+    let OutputOptions { output, record, no_progress, .. } = options;
+    let human = Wanted { format: Format::Human, file: None };
+    let shown = output.is_empty() || output.contains(&human);
+    if !shown || *no_progress || look.ansible || !is_lively() {
+        return outputs(output, record.as_deref(), look);
+    }
+    let others: Vec<_> = output.iter().filter(|wanted| **wanted != human).cloned().collect();
+    if let Some(Wanted { format, .. }) = others.iter().find(|wanted| wanted.file.is_none()) {
+        return Err(both(Format::Human, *format));
+    }
+    let terminal = Terminal { columns, paint: look.paint, unicode: speaks_unicode() };
+    let mut outputs = Outputs::default();
+    outputs.add(Box::new(Live::new(Human::new(look.clone()), terminal)));
+    add_all(outputs, &others, record.as_deref(), look)
+}
+
 /// All reporters of a run: those `wanted` (that of `default`, if none is), and the recording.
 ///
 /// # Errors
@@ -104,12 +131,20 @@ pub(super) fn outputs_or(
     let mut standard = wanted.iter().filter(|wanted| wanted.file.is_none());
     if let (Some(first), Some(second)) = (standard.next(), standard.next()) {
         let (first, second) = (first.format, second.format);
-        return Err(format!("`{first}` and `{second}` both want standard output; write one to a file: `--output {second}=FILE`"));
+        return Err(both(first, second));
     }
     let mut outputs = Outputs::default();
     if wanted.is_empty() {
         outputs.add(default());
     }
+    add_all(outputs, wanted, record, look)
+}
+
+fn both(first: Format, second: Format) -> String {
+    format!("`{first}` and `{second}` both want standard output; write one to a file: `--output {second}=FILE`")
+}
+
+fn add_all(mut outputs: Outputs, wanted: &[Wanted], record: Option<&Path>, look: &Look) -> Result<Outputs, String> {
     for Wanted { format, file } in wanted {
         // Escape sequences belong on a terminal, not in a file.
         let look = if file.is_some() { &Look { paint: Paint(false), ..look.clone() } } else { look };
@@ -167,8 +202,21 @@ fn colored(config: &Settings) -> bool {
 
 /// Ansible's width of a banner: one less than the terminal, and never less than 79.
 fn width() -> usize {
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-    columns.saturating_sub(1).max(79)
+    columns().saturating_sub(1).max(79)
+}
+
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col))
+}
+
+/// Whether standard output is a terminal that can be drawn on again and again.
+fn is_lively() -> bool {
+    io::stdout().is_terminal() && columns() > 0 && env::var_os("TERM").is_some_and(|term| term != "dumb") && env::var_os("CI").is_none()
+}
+
+fn speaks_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
+    locale.is_some_and(|locale| locale.to_ascii_lowercase().replace('-', "").ends_with("utf8"))
 }
 
 #[cfg(test)]

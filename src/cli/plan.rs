@@ -12,7 +12,8 @@ use super::play::{self, PlayOptions};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   rappel plan -i inventories/production site.yml
-  rappel plan -i hosts site.yml --output json")]
+  rappel plan -i hosts site.yml --output json
+  rappel plan -i hosts site.yml --record site.plan    to be looked at; then `rappel play … --plan site.plan`")]
 pub(super) struct PlanOptions {
     #[command(flatten)]
     play: PlayOptions,

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::options::{ConnectionOptions, HostOptions, OutputOptions, PrivilegeOptions, VariableOptions};
 use super::prepare::Prepared;
-use super::{Outcome, Stopped, output};
+use super::{Outcome, Stopped, approved, complete, output};
 use crate::event::{Event, EventKind, Exit, Finding};
 use crate::model::{Inventory, Pattern};
 use crate::plan::{Mistakes, Selection};
@@ -17,6 +18,9 @@ use crate::report::{Look, Outputs};
 use crate::run::{self, AfterFatalRescue};
 use crate::template::Manner;
 use crate::text::{Diagnostic, Diagnostics, Severity, Sources};
+
+/// How often an output that shows the time is drawn when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How many events may wait for slow reporters before the run waits too.
 const BACKLOG: usize = 1024;
@@ -26,11 +30,12 @@ const BACKLOG: usize = 1024;
 #[command(after_help = "Examples:
   rappel play -i inventories/production site.yml
   rappel play -i web1,web2, -l web1 site.yml --check --diff
-  rappel play --atomic -i hosts site.yml -e version=1.4.2")]
+  rappel play --atomic -i hosts site.yml -e version=1.4.2
+  rappel plan -i hosts site.yml --record site.plan && rappel play -i hosts site.yml --plan site.plan")]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct PlayOptions {
     /// The playbooks
-    #[arg(required = true, value_name = "PLAYBOOK")]
+    #[arg(required = true, value_name = "PLAYBOOK", value_hint = ValueHint::FilePath)]
     pub(super) playbooks: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) hosts: HostOptions,
@@ -49,13 +54,13 @@ pub(super) struct PlayOptions {
     #[arg(short = 'D', long)]
     pub(super) diff: bool,
     /// Only tasks with these tags (may be repeated, and separated by commas)
-    #[arg(short, long, value_name = "TAGS")]
+    #[arg(short, long, value_name = "TAGS", add = complete::tags())]
     pub(super) tags: Vec<String>,
     /// Without tasks with these tags (may be repeated, and separated by commas)
-    #[arg(long, value_name = "TAGS")]
+    #[arg(long, value_name = "TAGS", add = complete::tags())]
     pub(super) skip_tags: Vec<String>,
     /// Begin at the task of this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::tasks())]
     pub(super) start_at_task: Option<String>,
     /// Show the tasks and do nothing
     #[arg(long)]
@@ -72,6 +77,9 @@ pub(super) struct PlayOptions {
     /// All hosts or none: every play is one transaction
     #[arg(long)]
     pub(super) atomic: bool,
+    /// Run what this plan says, a recording of `rappel plan`; refuse if hosts have changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "syntax_check"])]
+    pub(super) plan: Option<PathBuf>,
     /// Not supported: there is no interactive stepping
     #[arg(long, hide = true)]
     pub(super) step: bool,
@@ -95,7 +103,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true, check_names: false });
     }
     let look = Look { ansible, tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
-    let mut outputs = output::outputs(&options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::error)?;
+    let mut outputs = output::of_run(&options.output, &look).map_err(Stopped::error)?;
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
     let selection = Arc::new(if options.list_tags {
@@ -151,6 +159,10 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     if options.list_tasks || options.list_tags || options.hosts.list_hosts || options.syntax_check {
         return super::listing::show(options, &plan, &inventory, &settings, &prepared);
     }
+    if let Some(file) = &options.plan {
+        let again = prepared.again();
+        approved::hold(file, again, (&plan, &settings, &inventory), options, &look)?;
+    }
     let (cancel, stop) = (CancellationToken::new(), CancellationToken::new());
     let inputs = prepared.inputs(inventory, compiler, &options.hosts, cancel.clone(), stop.clone());
     drive(outputs, cancel, stop, |events| run::run(plan, settings, inputs, events))
@@ -173,7 +185,7 @@ pub(super) fn tell(outputs: &mut Outputs, diags: Diagnostics, sources: &Sources)
     diags.sort_by_key(|diagnostic| diagnostic.severity == Severity::Error);
     for diagnostic in diags {
         let kind = EventKind::Warned(Finding::new(diagnostic, sources));
-        outputs.on(&Event { at: jiff::Timestamp::now(), elapsed: std::time::Duration::ZERO, kind });
+        outputs.on(&Event { at: jiff::Timestamp::now(), elapsed: Duration::ZERO, kind });
     }
 }
 
@@ -193,11 +205,22 @@ where
         .build()
         .map_err(|error| Stopped::error(format!("cannot start the runtime: {error}")))?;
     let (sender, mut receiver) = mpsc::channel(BACKLOG);
+    let listener = sender.downgrade();
     let running = {
         let _guard = runtime.enter();
         runtime.spawn(work(sender))
     };
-    runtime.spawn(signals(cancel, stop));
+    runtime.spawn(signals(cancel, stop, listener));
+    if outputs.ticks() {
+        let next = async |receiver: &mut mpsc::Receiver<Event>| tokio::time::timeout(TICK, receiver.recv()).await;
+        loop {
+            match runtime.block_on(next(&mut receiver)) {
+                Ok(Some(event)) => outputs.on(&event),
+                Ok(None) => break,
+                Err(_) => outputs.tick(),
+            }
+        }
+    }
     while let Some(event) = receiver.blocking_recv() {
         outputs.on(&event);
     }
@@ -207,14 +230,22 @@ where
     exit
 }
 
-async fn signals(cancel: CancellationToken, stop: CancellationToken) {
+async fn signals(cancel: CancellationToken, stop: CancellationToken, listener: mpsc::WeakSender<Event>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
-    for token in [cancel, stop] {
+    let began = std::time::Instant::now();
+    let first = "interrupted: no new task begins, and open transactions are undone; a second signal stops at once, and leaves that to `rappel recover`";
+    let second = "stopped: `rappel recover` undoes what is left open";
+    for (token, text) in [(cancel, first), (stop, second)] {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         token.cancel();
+        if let Some(listener) = listener.upgrade() {
+            let kind = EventKind::Note { text: text.to_owned() };
+            // Whoever is gone does not need to be told.
+            let _ = listener.try_send(Event { at: jiff::Timestamp::now(), elapsed: began.elapsed(), kind });
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::options::{ConnectionOptions, HostOptions, PrivilegeOptions, VariableO
 use super::settings::{Mismatch, Process, Settings};
 use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
+use crate::event::Finding;
 use crate::model::inventory::{self, Reading};
 use crate::model::{Inventory, Loader, Pattern};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
@@ -121,6 +122,19 @@ impl Prepared {
             }
         }
         vars
+    }
+
+    /// A file's name as paths in a repository are written: from the working directory.
+    pub(super) fn named_from_here(&self, name: &str) -> String {
+        Path::new(name).strip_prefix(&self.folder).ok().and_then(Path::to_str).unwrap_or(name).to_owned()
+    }
+
+    /// A finding whose files are named from the working directory: code scanning and people look for them from there.
+    pub(super) fn seen_from_here(&self, mut finding: Finding) -> Finding {
+        for excerpt in &mut finding.excerpts {
+            excerpt.position.name = self.named_from_here(&excerpt.position.name);
+        }
+        finding
     }
 
     /// What stands at `span`, as it is written.
@@ -260,7 +274,7 @@ impl Prepared {
             compiler,
             inventory,
             reload: Arc::new(reload),
-            connector: Connector::new(ConnectorOptions { ssh_config: None, ..connector_options() }),
+            fleet: Arc::new(run::Fleet::new(connector())),
             prompter: super::passwords::terminal().map(|terminal| Arc::new(terminal) as Arc<dyn Prompter>),
             cancel,
             stop,
@@ -268,8 +282,9 @@ impl Prepared {
     }
 }
 
-fn connector_options() -> ConnectorOptions {
-    ConnectorOptions { agent: std::env::var_os("RAPPEL_AGENT").map(PathBuf::from), ..ConnectorOptions::default() }
+/// Makes connections as the environment says.
+pub(super) fn connector() -> Connector {
+    Connector::new(ConnectorOptions { agent: std::env::var_os("RAPPEL_AGENT").map(PathBuf::from), ..ConnectorOptions::default() })
 }
 
 fn load_inventory(

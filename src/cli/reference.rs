@@ -16,8 +16,14 @@ const EVENTS: &str = include_str!("../event/mod.rs");
 /// Every page: its path below `docs/reference`, and its text in Markdown.
 pub fn reference() -> Vec<(String, String)> {
     let modules = MODULES.iter().map(|entry| (format!("modules/{}.md", entry.name), doc::module_page(entry)));
-    let pages =
-        [("keywords.md", keywords()), ("cli.md", commands()), ("settings.md", settings()), ("events.md", events()), ("codes.md", codes())];
+    let pages = [
+        ("keywords.md", keywords()),
+        ("cli.md", commands()),
+        ("settings.md", settings()),
+        ("events.md", events()),
+        ("codes.md", codes()),
+        ("templates.md", templates()),
+    ];
     let schema = serde_json::to_string_pretty(&Config::schema()).unwrap_or_default();
     let config = [("config.md", Config::reference()), ("rappel.schema.json", format!("{schema}\n"))];
     modules.chain(pages.into_iter().chain(config).map(|(name, text)| (name.to_owned(), text))).collect()
@@ -41,6 +47,15 @@ fn settings() -> String {
         let code = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let default = row.default.filter(|default| !default.is_empty()).map(|default| format!("`{default}`")).unwrap_or_default();
         push(&mut text, format_args!("| {} | {} | {} | {} |\n", code(row.keys), code(row.variables), cell(&default), cell(row.doc)));
+    }
+    text
+}
+
+fn templates() -> String {
+    let mut text = String::from("# Templates\n\nWhat can stand in `{{ }}` and in conditions; `rappel doc NAME` says the same.\n");
+    for (kind, table) in doc::IN_TEMPLATES {
+        push(&mut text, format_args!("\n## {kind}s\n\n| {} | |\n|---|---|\n", kind.to_lowercase()));
+        table.iter().for_each(|(name, about)| push(&mut text, format_args!("| `{name}` | {} |\n", cell(about))));
     }
     text
 }

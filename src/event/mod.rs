@@ -5,6 +5,7 @@
 
 mod changes;
 mod finding;
+mod moved;
 mod recap;
 
 use std::time::Duration;
@@ -79,6 +80,13 @@ pub enum EventKind {
     TaskStarted(TaskInfo),
     /// A task begins on one host.
     HostStarted {
+        /// [`TaskInfo::id`].
+        task: u64,
+        /// Which host.
+        host: String,
+    },
+    /// A task is over on one host; its result follows, with those of the other hosts in their order.
+    HostEnded {
         /// [`TaskInfo::id`].
         task: u64,
         /// Which host.
@@ -369,7 +377,7 @@ pub enum StageStatus {
 }
 
 /// What a check says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
     /// Good.

@@ -73,7 +73,8 @@ fn end(excerpt: &Excerpt) -> (u32, u32) {
     (position.line + lines, if lines == 0 { position.column + letters } else { letters + 1 })
 }
 
-fn plain(finding: &Finding) -> Json {
+/// A finding as a JSON object.
+pub fn plain(finding: &Finding) -> Json {
     let diagnostic = &finding.diagnostic;
     let labels = finding.excerpts.iter().zip(&diagnostic.labels).map(|(excerpt, (_, text))| {
         let (line, column) = end(excerpt);

@@ -12,6 +12,7 @@ mod human;
 mod json;
 pub mod jsonl;
 mod junit;
+mod live;
 mod minimal;
 mod otlp;
 mod paint;
@@ -33,6 +34,7 @@ pub use human::{Human, Look, ResultFormat};
 pub use json::Json;
 pub use jsonl::Jsonl;
 pub use junit::Junit;
+pub use live::{Live, Terminal};
 pub use minimal::Minimal;
 pub use otlp::Otlp;
 pub use paint::{Color, Paint};
@@ -54,6 +56,19 @@ pub trait Reporter {
     /// # Errors
     /// What the stream said.
     fn on(&mut self, event: &Event, to: &mut Streams<'_>) -> io::Result<()>;
+
+    /// Time has passed without an event.
+    ///
+    /// # Errors
+    /// What the stream said.
+    fn tick(&mut self, _: &mut Streams<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether it wants [`Reporter::tick`].
+    fn ticks(&self) -> bool {
+        false
+    }
 
     /// No event comes any more.
     ///
@@ -96,6 +111,20 @@ impl Outputs {
     /// Hands `event` to every output, in the order they were added.
     pub fn on(&mut self, event: &Event) {
         self.write(event, &mut io::stdout().lock(), &mut io::stderr().lock());
+    }
+
+    /// Whether an output shows that time passes.
+    pub fn ticks(&self) -> bool {
+        self.outputs.iter().any(|output| output.reporter.ticks())
+    }
+
+    /// Time has passed without an event.
+    pub fn tick(&mut self) {
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        for output in self.outputs.iter_mut().filter(|output| output.reporter.ticks()) {
+            // The next event tells whether it can still be written to.
+            let _ = output.reporter.tick(&mut Streams { out: &mut out, err: &mut err });
+        }
     }
 
     /// Tells every output that the run is over.

@@ -85,6 +85,7 @@ impl Emitter {
             EventKind::Warned(finding) => self.redact_finding(finding),
             EventKind::Stats { data, .. } => self.redact_map(data),
             EventKind::TaskStarted(info) => info.name = self.mask(&info.name),
+            EventKind::Waiting { task, .. } => *task = self.mask(task),
             EventKind::Included { item: Some(item), .. } => *item = self.mask(item),
             EventKind::TransactionFinished { cause: Some(cause), .. } => *cause = self.mask(cause),
             EventKind::StageFinished { detail, .. } | EventKind::Checked { detail, .. } => *detail = self.mask(detail),

@@ -15,15 +15,15 @@ use crate::ssh::{ConnectError, Connector, Endpoint, Method, Privilege, Secret, S
 use crate::template::{Binding, Scope, Templar, Value};
 use crate::text::Diagnostic;
 
-/// The connections of a run.
-pub(super) struct Fleet {
+/// Connections to hosts, for one run or for several after each other.
+pub struct Fleet {
     connector: Connector,
     sessions: Mutex<HashMap<String, Arc<OnceCell<Arc<Session>>>>>,
 }
 
 impl Fleet {
     /// No connection yet.
-    pub(super) fn new(connector: Connector) -> Self {
+    pub fn new(connector: Connector) -> Self {
         Self { connector, sessions: Mutex::default() }
     }
 
@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     /// Closes everything.
-    pub(super) async fn close(&self) {
+    pub async fn close(&self) {
         let cells: Vec<_> = self.sessions.lock().await.drain().map(|(_, cell)| cell).collect();
         let sessions: Vec<_> = cells.into_iter().filter_map(|cell| cell.get().cloned()).collect();
         futures::future::join_all(sessions.iter().map(|session| session.close())).await;

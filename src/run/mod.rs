@@ -38,7 +38,6 @@ use crate::event::{Event, EventKind, Exit};
 use crate::model::{Inventory, Keyword, Loader, Prompt};
 use crate::plan::scope::Locals;
 use crate::plan::{self, Plan};
-use crate::ssh::Connector;
 use crate::template::{Expr, Scope, Templar, to_wire};
 use crate::text::{Diagnostic, Sources, Vault};
 use crate::wire;
@@ -47,6 +46,7 @@ use batch::Batch;
 use cursor::State;
 pub use emit::Emitter;
 pub use fact_cache::FactCache;
+pub use fleet::Fleet;
 pub use lookup::WorldLookups;
 pub use magic::NAMES as MAGIC_NAMES;
 pub use play::PlayState;
@@ -74,8 +74,8 @@ pub struct Inputs {
     pub inventory: Inventory,
     /// Reads the inventory again (`meta: refresh_inventory`).
     pub reload: Arc<dyn Fn() -> Option<Inventory> + Send + Sync>,
-    /// Opens connections.
-    pub connector: Connector,
+    /// The connections, of this run alone or of others before it too.
+    pub fleet: Arc<Fleet>,
     /// Asks the user (`vars_prompt`, `pause`); `None` where there is nobody to ask.
     pub prompter: Option<Arc<dyn Prompter>>,
     /// The first signal: no new tasks, roll back.
@@ -124,7 +124,9 @@ pub async fn run(plan: Plan, settings: Settings, inputs: Inputs, events: Sender<
             break;
         }
     }
-    shared.fleet.close().await;
+    if !shared.settings.keep_connections {
+        shared.fleet.close().await;
+    }
     shared.finished().await
 }
 

@@ -51,6 +51,8 @@ pub struct Settings {
     pub after_fatal_rescue: AfterFatalRescue,
     /// Stream what programs print.
     pub stream: bool,
+    /// Leave the connections open at the end, for the run that comes next.
+    pub keep_connections: bool,
     /// How hosts are reached and as whom tasks run, where neither inventory nor playbook says.
     pub connection: ConnectionDefaults,
     /// `gathering`: `implicit`, `explicit` or `smart`.
@@ -161,6 +163,7 @@ impl Default for Settings {
             atomic: false,
             after_fatal_rescue: AfterFatalRescue::default(),
             stream: false,
+            keep_connections: false,
             connection: ConnectionDefaults::default(),
             gathering: Gathering::default(),
             merge_hashes: false,

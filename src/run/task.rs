@@ -1,5 +1,6 @@
 //! One task on one host: its loop, and what its items add up to.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use crate::wire::{self, Map};
 
 /// How many items of a loop are under way to one host at a time: enough to hide the network, few enough to stop soon.
 const WINDOW: usize = 16;
+
+/// How long a task may take before somebody is told.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One task on one host.
 pub(super) struct TaskRun {
@@ -58,16 +62,35 @@ impl TaskRun {
     pub(super) async fn run(self) -> HostOutcome {
         let begun = Instant::now();
         self.shared.events.emit(EventKind::HostStarted { task: self.id, host: self.host.clone() }).await;
-        let mut outcome = match self.looped() {
-            Ok(None) => self.single().await,
-            Ok(Some(items)) => self.items(items).await,
-            Err(diagnostic) => self.without_items(diagnostic).await,
+        let work = async {
+            match self.looped() {
+                Ok(None) => self.single().await,
+                Ok(Some(items)) => self.items(items).await,
+                Err(diagnostic) => self.without_items(diagnostic).await,
+            }
+        };
+        let mut outcome = tokio::select! {
+            outcome = work => outcome,
+            never = self.tell_that_it_takes_long(begun) => match never {},
         };
         outcome.result.took = begun.elapsed();
+        self.shared.events.emit(EventKind::HostEnded { task: self.id, host: self.host.clone() }).await;
         if let Some(name) = &self.step.register {
             self.shared.memory.host(&self.host).register(&name.value, &outcome.raw);
         }
         outcome
+    }
+
+    /// Names the task and the host, ever less often.
+    async fn tell_that_it_takes_long(&self, begun: Instant) -> Infallible {
+        let mut wait = PATIENCE;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = begun.elapsed();
+            let name = self.step.name.as_ref().and_then(|name| self.shared.templar.render(name, &self.base_scope()).ok());
+            let task = name.unwrap_or_else(|| self.step.module.value.clone());
+            self.shared.events.emit(EventKind::Waiting { host: self.host.clone(), task, since: begun.elapsed() }).await;
+        }
     }
 
     fn base_scope(&self) -> Arc<dyn Scope> {

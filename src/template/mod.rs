@@ -18,6 +18,7 @@ mod eval;
 mod filter;
 mod format;
 mod global;
+pub mod guide;
 mod lazy;
 mod lookup;
 mod method;

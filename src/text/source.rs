@@ -120,6 +120,12 @@ impl Sources {
             .unwrap_or_else(|| Arc::new(Source { name: "<unknown>".into(), path: None, text: String::new(), secret: false }))
     }
 
+    /// The files that were read.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let sources = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sources.iter().filter_map(|source| source.path.clone()).collect()
+    }
+
     /// Where `span` starts, in people's terms.
     pub fn position(&self, span: Span) -> Position {
         let source = self.get(span.source);

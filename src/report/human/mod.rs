@@ -151,6 +151,7 @@ impl Reporter for Human {
             EventKind::HandlerNotified { .. }
             | EventKind::HostConnected { .. }
             | EventKind::HostStarted { .. }
+            | EventKind::HostEnded { .. }
             | EventKind::TransactionStarted { .. }
             | EventKind::HostVerdict { .. }
             | EventKind::TransactionFinished { .. }

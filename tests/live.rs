@@ -18,13 +18,11 @@ impl Terminal {
         let terminal = Self { socket: folder.join("tmux").display().to_string() };
         let (columns, shell) = (columns.to_string(), format!("cd {} && {command}; echo ended; sleep 60", folder.display()));
         let mut tmux = terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", "40", &shell]);
-        match tmux.env("LC_ALL", "C.UTF-8").output() {
-            Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr)),
-            Err(_) => {
-                println!("skipped: `tmux` is not installed");
-                return None;
-            }
-        }
+        let Ok(out) = tmux.env("LC_ALL", "C.UTF-8").output() else {
+            println!("skipped: `tmux` is not installed");
+            return None;
+        };
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         Some(terminal)
     }
 

@@ -46,7 +46,7 @@ fn a_release_is_packed_the_same_twice_and_works_where_it_is_unpacked() {
     for ((name, one), (_, two)) in first.iter().zip(&second) {
         assert!(one == two, "{name} is another one the second time");
     }
-    let deb = root.join("one").join(names.iter().find(|name| name.ends_with(".deb")).unwrap());
+    let deb = root.join("one").join(names.iter().find(|name| Path::new(name).extension().is_some_and(|kind| kind == "deb")).unwrap());
     let tree = root.join("tree");
     run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&tree));
     assert_eq!(run(Command::new(tree.join("usr/bin/rappel")).arg("--version")).trim(), format!("rappel {version}"));

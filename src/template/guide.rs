@@ -284,6 +284,7 @@ mod tests {
         assert_eq!(told(TESTS), test::names().collect());
         // The run has these; its own test compares them.
         let of_the_world = [
+            "config",
             "csvfile",
             "env",
             "file",

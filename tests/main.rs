@@ -17,6 +17,7 @@ mod output;
 mod pipeline;
 mod protocol;
 mod reference;
+mod regex;
 mod report;
 mod secrets;
 mod semantics;

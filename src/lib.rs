@@ -6,6 +6,9 @@
 #[cfg(feature = "agent")]
 pub mod regex;
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 #[cfg(feature = "agent")]
 pub mod wire;
 

@@ -13,8 +13,9 @@ use rappel::module::MODULES;
 /// Each layer and the layers it may import; `cli` may import all. A layer may always import itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("regex", &[]),
+    ("tls", &[]),
     ("wire", &[]),
-    ("machine", &["wire"]),
+    ("machine", &["tls", "wire"]),
     ("module", &["machine", "regex", "wire"]),
     ("agent", &["module", "machine", "wire"]),
     ("text", &["wire"]),
@@ -43,6 +44,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("russh", &["src/ssh/", "src/lab/"]),
     ("granit_parser", &["src/text/yaml.rs", "src/text/yaml/"]),
     ("ureq", &["src/deploy/", "src/machine/http.rs", "src/run/lookup/url.rs"]),
+    ("rustls", &["src/tls/", "src/machine/http/tls.rs"]),
     ("tokio", &["src/ssh/", "src/run/", "src/deploy/", "src/cli/", "src/lab/"]),
     ("postcard", &["src/wire/", "src/agent"]),
 ];

@@ -161,7 +161,9 @@ impl Compiler {
             self.set(split, Step::Split { first: split + 1, second: self.steps.len() });
         }
         let end = self.steps.len();
-        jumps.into_iter().for_each(|jump| self.set(jump, Step::Jump(end)));
+        for jump in jumps {
+            self.set(jump, Step::Jump(end));
+        }
         Ok(())
     }
 

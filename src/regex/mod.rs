@@ -18,7 +18,6 @@ pub use template::Template;
 
 /// What `re.compile` takes beside the pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "as Python calls them")]
 pub struct Flags {
     /// `re.IGNORECASE`
     pub ignore_case: bool,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::NO_LOG;
 use super::prelude::*;
 use crate::plan::Vars;
-use crate::template::{Binding, Expr};
 use crate::regex::Regex;
+use crate::template::{Binding, Expr};
 use crate::text::{Diagnostic, Span};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;

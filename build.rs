@@ -1,6 +1,6 @@
-//! Builds the static worker `rappel-agent` that the controller carries inside itself.
+//! Builds the static programs for hosts that the controller carries inside itself: the worker `rappel-agent`, and `rappel-tls`.
 //!
-//! The same package is built a second time by a nested cargo with other features. It has its own target folder, because a nested
+//! The same package is built once more for each by a nested cargo with other features. It has its own target folder, because a nested
 //! cargo that shares one with the outer waits for itself (cargo#8938), and nothing of the outer build's environment, because
 //! flags such as `target-cpu=native` would crash the worker on older hosts.
 
@@ -24,30 +24,43 @@ fn main() -> ExitCode {
 
 fn embed() -> Result<(), String> {
     for path in [
+        "src/regex",
+        "src/tls",
         "src/wire",
         "src/machine",
         "src/module",
         "src/agent",
         "src/agent.rs",
         "src/lib.rs",
-        "src/bin/rappel-agent.rs",
+        "src/bin",
         "Cargo.toml",
         "Cargo.lock",
     ] {
         println!("cargo::rerun-if-changed={path}");
     }
-    println!("cargo::rerun-if-env-changed=RAPPEL_AGENT_BIN");
-    let embedded = PathBuf::from(variable("OUT_DIR")?).join("agent.bin");
-    let built = match env::var_os("RAPPEL_AGENT_BIN") {
-        Some(given) => PathBuf::from(given), // packagers, and quick checks with /dev/null
-        None => build(&PathBuf::from(variable("OUT_DIR")?).join("agent-target"))?,
+    for (name, variable) in [("agent", "RAPPEL_AGENT_BIN"), ("tls", "RAPPEL_TLS_BIN")] {
+        println!("cargo::rerun-if-env-changed={variable}");
+        embed_one(name, variable)?;
+    }
+    Ok(())
+}
+
+/// The program `rappel-NAME`, or what `given` names in its place: for packagers, and for quick checks with /dev/null.
+fn embed_one(name: &str, given: &str) -> Result<(), String> {
+    let folder = PathBuf::from(variable("OUT_DIR")?);
+    // Who gives only a worker gives no TLS with it.
+    let value = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let given = value(given).or_else(|| value("RAPPEL_AGENT_BIN").map(|_| "/dev/null".into()));
+    let built = match given {
+        Some(given) => PathBuf::from(given),
+        None => build(name, &folder.join("agent-target"))?,
     };
     fs::read(&built) // not fs::copy, which refuses /dev/null
-        .and_then(|agent| fs::write(&embedded, agent))
+        .and_then(|program| fs::write(folder.join(format!("{name}.bin")), program))
         .map_err(|error| format!("cannot embed {}: {error}", built.display()))
 }
 
-fn build(target_dir: &Path) -> Result<PathBuf, String> {
+fn build(name: &str, target_dir: &Path) -> Result<PathBuf, String> {
     let manifest_dir = variable("CARGO_MANIFEST_DIR")?;
     let target = static_target(&variable("TARGET")?)?;
     // A developer's build wants its worker in seconds; what ships wants it small.
@@ -57,10 +70,10 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
         .args([
             "build",
             "--bin",
-            "rappel-agent",
+            &format!("rappel-{name}"),
             "--no-default-features",
             "--features",
-            "agent-bin",
+            &format!("{name}-bin"),
             "--profile",
             profile,
             "--target",
@@ -85,11 +98,11 @@ fn build(target_dir: &Path) -> Result<PathBuf, String> {
         cargo.env(format!("CFLAGS_{name}"), "-U_FORTIFY_SOURCE");
     }
     cargo.env("CARGO_BUILD_BUILD_DIR", target_dir); // a configured build.build-dir would deadlock (cargo#17053)
-    let status = cargo.status().map_err(|error| format!("cannot run cargo for the agent: {error}"))?;
+    let status = cargo.status().map_err(|error| format!("cannot run cargo for `rappel-{name}`: {error}"))?;
     if !status.success() {
-        return Err(format!("building the static agent failed: {status}"));
+        return Err(format!("building the static `rappel-{name}` failed: {status}"));
     }
-    Ok(target_dir.join(target).join(folder).join("rappel-agent"))
+    Ok(target_dir.join(target).join(folder).join(format!("rappel-{name}")))
 }
 
 /// Fixed addresses and no tables for unwinding: a fifth of the size. The worker reads what its controller sends, and panics abort.

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# compare.sh [-n HOSTS] [-r RUNS] [-o TABLE] [PLAYBOOK...]: rappel, ansible-playbook and Mitogen side by side.
+# compare.sh [-n HOSTS] [-r RUNS] [-o TABLE] [PLAYBOOK...]: rappel, ansible-playbook, Mitogen and ansible-core-rs side by side.
 #
 # Starts HOSTS OpenSSH servers on 127.0.1.x, runs every playbook of benches/compare with every program that is installed,
 # RUNS times, on fresh directories, and writes the table of medians as Markdown. A run counts only if all hosts come out
-# alike, and as they do with the first program. Needs sshd, python3, a release build (or RAPPEL=…), and for the others:
-#   pip install ansible-core mitogen        (MITOGEN_PLUGINS=…/ansible_mitogen/plugins/strategy if it is not found)
-# Everybody gets pipelining, persistent connections and as many forks as there are hosts.
+# alike; rappel's only if they come out as with the first program, another's gets an asterisk if they do not. Needs sshd, python3,
+# a release build (or RAPPEL=…), and for the others any of
+#   pip install ansible-core                found in PATH, or ANSIBLE_PLAYBOOK=…/bin/ansible-playbook
+#   pip install mitogen                     found beside that, or MITOGEN_PLAYBOOK=… of an environment that has it
+#   pip install ansible-core-rs             in an environment of its own: ANSIBLE_CORE_RS=…/bin/ansible
+# Everybody gets pipelining, persistent connections and as many forks as there are hosts. ansible-core-rs has no `find` and is
+# spared it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 hosts=10 runs=3 table=/dev/stdout
@@ -17,31 +21,7 @@ shift $((OPTIND - 1))
 rappel=${RAPPEL:-$here/../target/release/rappel}
 [ -x "$rappel" ] || { echo "no $rappel: run 'cargo build --release', or set RAPPEL" >&2; exit 1; }
 
-lab=$(mktemp -d "${TMPDIR:-/tmp}/rappel-compare.XXXXXX")
-cleanup() {
-    for pid in "$lab"/*.pid; do [ -f "$pid" ] && kill "$(cat "$pid")" 2>/dev/null; done
-    rm -rf "$lab"
-}
-trap cleanup EXIT
-
-start_hosts() {
-    [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
-    ssh-keygen -q -t ed25519 -N '' -f "$lab/login"
-    ssh-keygen -q -t ed25519 -N '' -f "$lab/host"
-    echo '[fleet]' >"$lab/hosts.ini"
-    for i in $(seq "$hosts"); do
-        address=127.0.$((1 + i / 250)).$((i % 250 + 1))
-        printf '%s\n' "Port 2322" "ListenAddress $address" "HostKey $lab/host" "AuthorizedKeysFile $lab/login.pub" "StrictModes no" \
-            "UsePAM no" "PasswordAuthentication no" "PermitRootLogin prohibit-password" "MaxStartups 1000" "MaxSessions 100" \
-            "PidFile $lab/$i.pid" "Subsystem sftp internal-sftp" "LogLevel ERROR" "UseDNS no" >"$lab/$i.conf"
-        "$(command -v sshd || echo /usr/sbin/sshd)" -f "$lab/$i.conf"
-        echo "h$i ansible_host=$address workdir=$lab/work/h$i" >>"$lab/hosts.ini"
-        echo "[$address]:2322 $(cut -d' ' -f1,2 "$lab/host.pub")" >>"$lab/known_hosts"
-    done
-    printf '%s\n' '[fleet:vars]' ansible_port=2322 "ansible_user=$(id -un)" "ansible_ssh_private_key_file=$lab/login" \
-        "ansible_ssh_common_args='-F /dev/null -o UserKnownHostsFile=$lab/known_hosts'" \
-        "ansible_python_interpreter=$(command -v python3)" >>"$lab/hosts.ini"
-}
+. "$here/hosts.sh"
 
 make_playbooks() {
     : >"$lab/ansible.cfg"
@@ -52,6 +32,15 @@ make_playbooks() {
         printf -- '- hosts: fleet\n  gather_facts: false\n  tasks:\n'
         for i in $(seq 100); do printf -- '    - name: task %s\n      ansible.builtin.command: hostname\n' "$i"; done
     } >"$lab/playbooks/loop-100-tasks.yml"
+    mkdir "$lab/playbooks/without-find"
+    cp -r "$lab/playbooks"/*.bin "$lab/playbooks"/*.j2 "$lab/playbooks/without-find"
+    for playbook in "$lab/playbooks"/*.yml; do
+        python3 - "$playbook" >"$lab/playbooks/without-find/$(basename "$playbook")" <<'PYTHON'
+import re, sys
+pieces = re.split(r"(?m)^(?=    - )", open(sys.argv[1]).read())
+print("".join(piece for piece in pieces if "ansible.builtin.find:" not in piece), end="")
+PYTHON
+    done
 }
 
 # The state of all hosts: one line when they are alike.
@@ -72,15 +61,19 @@ run() {
     local program=$1 playbook=$lab/playbooks/$2.yml
     rm -rf "$lab/work" && mkdir "$lab/work"
     for i in $(seq "$hosts"); do mkdir "$lab/work/h$i"; done
-    local command=(ansible-playbook -f "$hosts" -i "$lab/hosts.ini" "$playbook")
-    [ "$program" != rappel ] || command=("$rappel" play -i "$lab/hosts.ini" "$playbook")
+    local command=("$ansible" -f "$hosts" -i "$lab/hosts.ini" "$playbook")
+    case $program in
+        rappel) command=("$rappel" play -i "$lab/hosts.ini" "$playbook") ;;
+        mitogen) command[0]=$with_mitogen ;;
+        ansible-core-rs) command=("$core_rs" playbook -f "$hosts" -i "$lab/hosts.ini" "$lab/playbooks/without-find/$2.yml") ;;
+    esac
     local strategy=linear
     [ "$program" != mitogen ] || strategy=mitogen_linear
     (
         cd "$lab"
         export ANSIBLE_PIPELINING=1 ANSIBLE_STRATEGY=$strategy ANSIBLE_CONFIG="$lab/ansible.cfg" ANSIBLE_HOME="$lab/ansible"
         export ANSIBLE_SSH_ARGS="-o ControlMaster=auto -o ControlPersist=60s" ANSIBLE_HOST_KEY_CHECKING=1
-        [ "$program" != mitogen ] || export ANSIBLE_STRATEGY_PLUGINS=$mitogen
+        [ "$program" != mitogen ] || export ANSIBLE_STRATEGY_PLUGINS=$plugins
         [ "$program" != rappel ] || unset ANSIBLE_STRATEGY
         python3 - "${command[@]}" <<'PYTHON'
 import resource, subprocess, sys, time
@@ -95,15 +88,19 @@ PYTHON
     )
 }
 
-programs=(rappel)
-if command -v ansible-playbook >/dev/null; then
-    programs=(ansible-core rappel)
-    mitogen=${MITOGEN_PLUGINS:-$("$(dirname "$(readlink -f "$(command -v ansible-playbook)")")/python3" -c \
-        'import ansible_mitogen, os; print(os.path.join(os.path.dirname(ansible_mitogen.__file__), "plugins/strategy"))' 2>/dev/null || true)}
-    [ -z "$mitogen" ] || programs=(ansible-core mitogen rappel)
-fi
+ansible=${ANSIBLE_PLAYBOOK:-$(command -v ansible-playbook || true)}
+with_mitogen=${MITOGEN_PLAYBOOK:-$ansible}
+core_rs=${ANSIBLE_CORE_RS:-}
+plugins=
+[ -z "$with_mitogen" ] || plugins=$("$(dirname "$(readlink -f "$with_mitogen")")/python3" -c \
+    'import ansible_mitogen, os; print(os.path.join(os.path.dirname(ansible_mitogen.__file__), "plugins/strategy"))' 2>/dev/null || true)
+programs=()
+[ -z "$ansible" ] || programs+=(ansible-core)
+[ -z "$plugins" ] || programs+=(mitogen)
+[ -z "$core_rs" ] || programs+=(ansible-core-rs)
+programs+=(rappel)
 
-start_hosts
+start_hosts "$hosts"
 make_playbooks
 {
     echo "$hosts hosts, median of $runs runs, $(nproc) cores, $(date +%F)"
@@ -115,14 +112,15 @@ for playbook in "$@"; do
     expected=
     rows=()
     for program in "${programs[@]}"; do
-        results=
+        results= label=$program
         for _ in $(seq "$runs"); do
             results+=$(run "$program" "$playbook")$'\n'
             state=$(digest)
             [ "$(wc -l <<<"$state")" = 1 ] || { echo "$playbook: hosts differ after $program" >&2; exit 1; }
-            [ "${expected:=$state}" = "$state" ] || { echo "$playbook: $program leaves another state than ${programs[0]}" >&2; exit 1; }
+            [ "${expected:=$state}" = "$state" ] || label="$program*"
         done
-        rows+=("$program $(sort -n <<<"${results%$'\n'}" | sed -n "$(((runs + 1) / 2))p")")
+        [ "$label" != "rappel*" ] || { echo "$playbook: rappel leaves another state than ${programs[0]}" >&2; exit 1; }
+        rows+=("$label $(sort -n <<<"${results%$'\n'}" | sed -n "$(((runs + 1) / 2))p")")
     done
     printf '%s\n' "${rows[@]}" | awk -v playbook="$playbook" '
         { name[NR] = $1; wall[NR] = $2; cpu[NR] = $3; memory[NR] = $4; if ($1 == "rappel") { w = $2; c = $3 } }

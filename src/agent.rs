@@ -12,6 +12,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tls;
 
 use std::ffi::OsString;
 use std::fs;
@@ -98,18 +99,26 @@ pub fn main() -> ExitCode {
 /// Removes agents of other builds that nobody has started for a month.
 fn forget_old_agents() {
     const MONTH: Duration = Duration::from_hours(30 * 24);
-    let Ok(own) = std::env::current_exe() else { return };
-    let named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent-"));
-    let Some(folder) = own.parent().filter(|_| named(&own)) else { return };
+    let (Ok(own), Some(folder)) = (std::env::current_exe(), own_folder()) else { return };
     // Its age is counted from its last start.
     let _ = fs::File::open(&own).and_then(|file| file.set_modified(SystemTime::now()));
     let others = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    for path in others.filter(|path| named(path) && *path != own) {
+    for path in others.filter(|path| is_agent(path) && *path != own) {
         let age = fs::metadata(&path).and_then(|meta| meta.modified()).ok().and_then(|modified| modified.elapsed().ok());
         if age.is_some_and(|age| age > MONTH) {
             let _ = fs::remove_file(path); // somebody else's attempt is as good
         }
     }
+}
+
+/// Where this program is kept between runs.
+fn own_folder() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok().filter(|own| is_agent(own))?;
+    own.parent().map(Path::to_owned)
+}
+
+fn is_agent(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent-"))
 }
 
 /// What all threads of an agent share.
@@ -177,8 +186,9 @@ pub fn serve_on(host: Host, input: impl Read + Send + 'static, output: impl Writ
 /// Runs a task of `rappel_undo`.
 fn inverse(call: &Call) -> Result<(), String> {
     let entry = module::find(&call.module).ok_or_else(|| format!("this agent has no module `{}`", call.module))?;
+    tls::find(call);
     let mut machine = Machine::new(Settings { environment: call.environment.clone(), ..Settings::default() });
-    (entry.run)(&call.params, &mut machine).map(drop).map_err(|failure| failure.msg)
+    entry.run(&call.params, &mut machine).map(drop).map_err(|failure| failure.msg)
 }
 
 impl Shared {
@@ -252,7 +262,7 @@ impl Shared {
                 Request::Cancel { id } => self.cancel(id),
                 other => {
                     if matches!(&other, Request::Call(call) if self.runs(call.id)) {
-                        self.spool.ask_again(&|digest| self.reply(&Reply::Need { digest }))?;
+                        self.spool.ask_again(&|digests| self.reply(&Reply::Need { digests }))?;
                     }
                     if queue.send(Told::Asked(number, other)).is_err() {
                         return Ok(true); // the working thread has given up
@@ -355,6 +365,7 @@ impl Shared {
         let Recording { id, step, undo } = recording;
         let transaction = self.host.journal.open(id)?;
         let transaction = transaction.ok_or_else(|| Failure::new(format!("transaction `{id}` was not begun on this host")))?;
+        undo.as_deref().map_or(Ok(()), tls::fetch_for)?;
         let recorder = Recorder::new(transaction, *step, undo.as_deref().cloned())?;
         *self.watched() = Some(self.host.journal.folder_of(id)?);
         self.beat();
@@ -380,7 +391,8 @@ impl Shared {
     }
 
     fn run(self: &Arc<Self>, entry: &module::Entry, call: &Call, stop: Stop) -> Result<Outcome, Failure> {
-        let received = self.spool.gather(&call.blobs, &|digest| self.reply(&Reply::Need { digest }))?;
+        tls::ask(self, call);
+        let received = self.spool.gather(&call.blobs, &|digests| self.reply(&Reply::Need { digests }))?;
         if call.detach.is_some() {
             return self.detach(call, received);
         }
@@ -395,7 +407,7 @@ impl Shared {
             stop: Some(stop),
             output: call.stream.then(|| self.sink(call.id)),
         });
-        (entry.run)(&call.params, &mut machine).map_err(|failure| machine.failure(failure))
+        entry.run(&call.params, &mut machine).map_err(|failure| machine.failure(failure))
     }
 
     /// Starts a job; what it will do cannot be undone, since nobody waits for it.
@@ -404,6 +416,7 @@ impl Shared {
             let words = format!("`{}` in the background", call.module);
             Machine::new(Settings { journal: Some(self.recorder(recording)?), ..Settings::default() }).cannot_undo(words)?;
         }
+        tls::fetch_for(call)?;
         job::start(call.clone(), received, self.host.program.as_deref())
     }
 

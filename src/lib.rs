@@ -1,7 +1,13 @@
 //! Rappel deploys Ansible playbooks to whole fleets over native SSH, or puts every host back.
 //!
 //! One `pub mod` per layer, in the order data flows: text → model → plan → run → event → report, on the ground of
-//! `wire`, `machine` and `module`, which the agent on the hosts shares. ARCHITECTURE.md is the tour.
+//! `regex`, `wire`, `machine` and `module`, which the agent on the hosts shares. ARCHITECTURE.md is the tour.
+
+#[cfg(feature = "agent")]
+pub mod regex;
+
+#[cfg(feature = "tls")]
+pub mod tls;
 
 #[cfg(feature = "agent")]
 pub mod wire;

@@ -20,6 +20,7 @@ mod packaging;
 mod pipeline;
 mod protocol;
 mod reference;
+mod regex;
 mod report;
 mod secrets;
 mod semantics;

@@ -2,7 +2,10 @@
 
 mod faults;
 mod keys;
+mod others;
 mod real;
+mod shipped;
+mod terms;
 
 use std::path::Path;
 use std::time::Duration;

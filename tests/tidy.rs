@@ -12,19 +12,21 @@ use rappel::module::MODULES;
 
 /// Each layer and the layers it may import; `cli` may import all. A layer may always import itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("regex", &[]),
+    ("tls", &[]),
     ("wire", &[]),
-    ("machine", &["wire"]),
-    ("module", &["machine", "wire"]),
+    ("machine", &["tls", "wire"]),
+    ("module", &["machine", "regex", "wire"]),
     ("agent", &["module", "machine", "wire"]),
     ("text", &["wire"]),
-    ("model", &["text", "module"]),
-    ("template", &["text", "wire"]),
+    ("model", &["text", "module", "regex"]),
+    ("template", &["regex", "text", "wire"]),
     ("bridge", &[]),
     ("plan", &["bridge", "model", "template", "text", "module", "wire"]),
     ("check", &["plan", "model", "template", "module", "text", "wire"]),
     ("event", &["text", "wire"]),
     ("ssh", &["wire"]),
-    ("run", &["bridge", "plan", "model", "template", "ssh", "event", "module", "text", "wire"]),
+    ("run", &["bridge", "plan", "model", "template", "ssh", "event", "module", "regex", "text", "wire"]),
     ("deploy", &["run", "event", "ssh", "text", "wire"]),
     ("report", &["event", "text", "wire"]),
     // Hosts for tests and demonstrations.
@@ -42,6 +44,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("russh", &["src/ssh/", "src/lab/"]),
     ("granit_parser", &["src/text/yaml.rs", "src/text/yaml/"]),
     ("ureq", &["src/deploy/", "src/machine/http.rs", "src/run/lookup/url.rs"]),
+    ("rustls", &["src/tls/", "src/machine/http/tls.rs"]),
     ("tokio", &["src/ssh/", "src/run/", "src/deploy/", "src/cli/", "src/lab/"]),
     ("postcard", &["src/wire/", "src/agent"]),
 ];
@@ -54,7 +57,7 @@ const WORLD: &[(&str, &[&str])] = &[
     ("SystemTime", &[]),
     ("Instant", &[]),
 ];
-const PURE: [&str; 5] = ["text", "model", "template", "plan", "wire"];
+const PURE: [&str; 6] = ["regex", "text", "model", "template", "plan", "wire"];
 
 /// Exceptions that are to go.
 const PENDING: &[(&str, &str)] = &[

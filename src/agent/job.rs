@@ -132,9 +132,10 @@ fn run(call: &Call) -> Result<Outcome, Failure> {
     let entry = module::find(&call.module).ok_or_else(|| Failure::new(format!("this agent has no module `{}`", call.module)))?;
     let stop = Stop::new().map_err(|error| Failure::new(format!("cannot start the task: {error}")))?;
     let deadline = call.timeout.map(|seconds| Deadline::start(Duration::from_secs(seconds.into()), stop.clone()));
+    super::tls::find(call);
     let received = super::spool::Spool::new().gather(&call.blobs, &|_| Err(io::Error::other("a job has no connection")))?;
     let mut machine = Machine::new(Settings { environment: call.environment.clone(), received, stop: Some(stop), ..Settings::default() });
-    let result = (entry.run)(&call.params, &mut machine);
+    let result = entry.run(&call.params, &mut machine);
     if deadline.is_some_and(|deadline| deadline.passed()) {
         return Err(Failure::new("Timeout exceeded"));
     }

@@ -21,6 +21,9 @@ pub(super) struct Spool {
     arrived: Condvar,
 }
 
+/// Asks the controller for content.
+type Ask<'a> = &'a dyn Fn(Vec<Digest>) -> io::Result<()>;
+
 #[derive(Default)]
 struct State {
     folder: Option<PathBuf>,
@@ -29,6 +32,8 @@ struct State {
 }
 
 enum Arrival {
+    /// Asked for. No file is open for it: it may be one of thousands.
+    Wanted,
     Coming(File, Sha256),
     Here(u64),
     Broken(String),
@@ -66,26 +71,20 @@ impl Spool {
     }
 
     /// Asks once more for what was on its way when the connection broke, from the start.
-    pub(super) fn ask_again(&self, ask: &dyn Fn(Digest) -> io::Result<()>) -> io::Result<()> {
-        let mut state = self.state();
-        let coming = state.blobs.iter().filter(|(_, arrival)| matches!(arrival, Arrival::Coming(..)));
-        for digest in coming.map(|(digest, _)| *digest).collect::<Vec<_>>() {
-            match state.expect(digest) {
-                Ok(()) => ask(digest)?,
-                Err(error) => drop(state.blobs.insert(digest, Arrival::Broken(error.to_string()))),
+    pub(super) fn ask_again(&self, ask: Ask<'_>) -> io::Result<()> {
+        let mut digests = Vec::new();
+        for (digest, arrival) in &mut self.state().blobs {
+            if matches!(arrival, Arrival::Wanted | Arrival::Coming(..)) {
+                *arrival = Arrival::Wanted;
+                digests.push(*digest);
             }
         }
-        drop(state);
-        self.arrived.notify_all();
-        Ok(())
+        if digests.is_empty() { Ok(()) } else { ask(digests) }
     }
 
     /// Everything that a call brought along, after asking for what is missing.
-    pub(super) fn gather(
-        &self,
-        blobs: &[(String, Blob)],
-        ask: &dyn Fn(Digest) -> io::Result<()>,
-    ) -> Result<Vec<(String, Received)>, Failure> {
+    pub(super) fn gather(&self, blobs: &[(String, Blob)], ask: Ask<'_>) -> Result<Vec<(String, Received)>, Failure> {
+        self.ask_for_all(blobs, ask)?;
         let mut received = Vec::with_capacity(blobs.len());
         for (name, blob) in blobs {
             let what = match blob {
@@ -107,26 +106,54 @@ impl Spool {
         Ok(received)
     }
 
-    fn content(&self, blob: &Blob, ask: &dyn Fn(Digest) -> io::Result<()>) -> Result<Content, Failure> {
+    /// Asks for everything that is missing before it waits for any of it: a round trip for each file of a tree would take forever.
+    fn ask_for_all(&self, blobs: &[(String, Blob)], ask: Ask<'_>) -> Result<(), Failure> {
+        let mut wanted = Vec::new();
+        for (_, blob) in blobs {
+            match blob {
+                Blob::Stored { digest, .. } => wanted.push(*digest),
+                Blob::Inline(_) => {}
+                Blob::Tree(entries) => wanted.extend(entries.iter().filter_map(|entry| match &entry.item {
+                    TreeItem::File(Blob::Stored { digest, .. }) => Some(*digest),
+                    _ => None,
+                })),
+            }
+        }
+        self.want(wanted, ask)
+    }
+
+    /// Asks for those of `digests` that are neither here nor on their way.
+    fn want(&self, mut digests: Vec<Digest>, ask: Ask<'_>) -> Result<(), Failure> {
+        let refused = |error| Failure::new(format!("cannot take files from the controller: {error}"));
+        if digests.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        state.make_folder().map_err(refused)?;
+        digests.retain(|digest| state.expect(*digest));
+        drop(state);
+        if digests.is_empty() { Ok(()) } else { ask(digests).map_err(refused) }
+    }
+
+    fn content(&self, blob: &Blob, ask: Ask<'_>) -> Result<Content, Failure> {
         match blob {
             Blob::Inline(bytes) => Ok(Content::Bytes(bytes.clone())),
-            Blob::Stored { digest, size } => self.stored(*digest, *size, ask),
+            Blob::Stored { digest, .. } => self.stored(*digest, ask),
             Blob::Tree(_) => Err(Failure::new("a directory came where a file was expected")),
         }
     }
 
-    fn stored(&self, digest: Digest, size: u64, ask: &dyn Fn(Digest) -> io::Result<()>) -> Result<Content, Failure> {
+    /// The file with the content of `digest`, after asking for it unless it is there.
+    pub(super) fn file(&self, digest: Digest, ask: Ask<'_>) -> Result<PathBuf, Failure> {
+        self.stored(digest, ask)?;
+        Ok(self.state().path(digest))
+    }
+
+    fn stored(&self, digest: Digest, ask: Ask<'_>) -> Result<Content, Failure> {
+        self.want(vec![digest], ask)?;
         let mut state = self.state();
-        if !matches!(state.blobs.get(&digest), Some(Arrival::Here(_))) {
-            state
-                .expect(digest)
-                .map_err(|error| Failure::new(format!("cannot take a file of {size} bytes from the controller: {error}")))?;
-            drop(state);
-            ask(digest).map_err(|error| Failure::new(format!("cannot ask for a file: {error}")))?;
-            state = self.state();
-            while matches!(state.blobs.get(&digest), Some(Arrival::Coming(..))) && !state.closed {
-                state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
+        while matches!(state.blobs.get(&digest), Some(Arrival::Wanted | Arrival::Coming(..))) && !state.closed {
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         match state.blobs.get(&digest) {
             Some(Arrival::Here(size)) => Ok(Content::File { path: state.path(digest), size: *size, digest: Some(digest) }),
@@ -145,16 +172,27 @@ impl State {
         self.folder.as_deref().unwrap_or(Path::new("/nonexistent")).join(digest.to_string())
     }
 
-    fn expect(&mut self, digest: Digest) -> io::Result<()> {
+    fn make_folder(&mut self) -> io::Result<()> {
         if self.folder.is_none() {
             self.folder = Some(make_folder()?);
         }
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(digest))?;
-        self.blobs.insert(digest, Arrival::Coming(file, Sha256::new()));
         Ok(())
     }
 
+    /// Makes ready for `digest`; whether it must be asked for.
+    fn expect(&mut self, digest: Digest) -> bool {
+        if matches!(self.blobs.get(&digest), Some(Arrival::Wanted | Arrival::Coming(..) | Arrival::Here(_))) {
+            return false;
+        }
+        self.blobs.insert(digest, Arrival::Wanted);
+        true
+    }
+
     fn receive(&mut self, digest: Digest, bytes: &[u8], last: bool) -> io::Result<()> {
+        if matches!(self.blobs.get(&digest), Some(Arrival::Wanted)) {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(digest))?;
+            self.blobs.insert(digest, Arrival::Coming(file, Sha256::new()));
+        }
         let Some(Arrival::Coming(file, hasher)) = self.blobs.get_mut(&digest) else {
             return Ok(()); // not asked for, or broken already
         };

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use fancy_regex::Regex;
 use indexmap::IndexSet;
 
 use super::inventory::{ALL, Host, Inventory};
 use crate::module::glob;
+use crate::regex::Regex;
 use crate::text::{Diagnostic, Diagnostics, Sources, Span, Spanned, did_you_mean};
 
 /// A host pattern, read: its terms in the order in which they are applied.
@@ -234,10 +234,10 @@ impl Inventory {
     fn by_wildcard(&self, text: &str, span: Span) -> Result<IndexSet<&str>, Diagnostic> {
         let matches: Box<dyn Fn(&str) -> bool> = match text.strip_prefix('~') {
             Some(regex) => {
-                let regex = Regex::new(&format!("^(?:{regex})")).map_err(|error| {
+                let regex = Regex::new(regex).map_err(|error| {
                     Diagnostic::error("host-pattern", format!("`{text}` is no regular expression")).at(span, error.to_string())
                 })?;
-                Box::new(move |name| regex.is_match(name).unwrap_or(false))
+                Box::new(move |name| regex.begins(name).unwrap_or(false))
             }
             None if glob::is_pattern(text) => Box::new(|name| glob::matches(text, name)),
             None => return Ok(IndexSet::new()),

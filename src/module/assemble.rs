@@ -65,7 +65,7 @@ impl Module for Assemble {
 
 impl Assemble {
     fn content(&self, pieces: Vec<Piece>) -> Result<Content, Failure> {
-        let pattern = self.regexp.as_deref().map(|regexp| edit::pattern("regexp", regexp, false)).transpose()?;
+        let pattern = self.regexp.as_deref().map(|regexp| edit::pattern("regexp", regexp)).transpose()?;
         let delimiter = self.delimiter.as_deref().map(unescaped);
         let mut whole: Vec<u8> = Vec::new();
         let mut first = true;

@@ -129,7 +129,7 @@ impl BlockInFile {
             (Some(after), _) => ("insertafter", after, 1),
             (None, Some(before)) => ("insertbefore", before, 0),
         };
-        let regex = edit::pattern(name, pattern, false)?;
+        let regex = edit::pattern(name, pattern)?;
         for (number, line) in lines.iter().enumerate().rev() {
             if found(&regex, line)? {
                 return Ok(number + after);

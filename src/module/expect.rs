@@ -12,11 +12,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fancy_regex::Regex;
 
 use super::invocation::{self, Ran};
 use super::prelude::*;
 use super::{edit, glob};
+use crate::regex::Regex;
 use crate::machine::terminal::{Dialogue, Heard, locate};
 use crate::machine::words;
 
@@ -100,7 +100,7 @@ impl Expect {
                 Value::List(list) => Answers::Each(list.iter().map(line).collect::<Vec<_>>().into_iter()),
                 other => Answers::Always(line(other)),
             };
-            Ok(Question { text: text.clone(), regex: edit::pattern("responses", text, false)?, answers })
+            Ok(Question { text: text.clone(), regex: edit::pattern("responses", text)?, answers })
         };
         self.responses.iter().map(question).collect()
     }

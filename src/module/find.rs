@@ -8,13 +8,13 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fancy_regex::Regex;
 
 use super::edit::{self, Text};
 use super::glob;
 use super::prelude::*;
 use super::stat::numbers;
 use crate::machine::Algorithm;
+use crate::regex::Regex;
 
 choice! {
     /// What kind of thing is looked for.
@@ -92,7 +92,7 @@ impl Name {
     fn fits(&self, name: &str) -> bool {
         match self {
             Self::Glob(pattern) => glob::matches(pattern, name),
-            Self::Regex(regex) => regex.is_match(name).unwrap_or(false),
+            Self::Regex(regex) => regex.begins(name).unwrap_or(false),
         }
     }
 }
@@ -148,7 +148,7 @@ impl Find {
         let compile = |name: &str, patterns: &[String]| -> Result<Vec<Name>, Failure> {
             let compiled = patterns.iter().map(|pattern| {
                 if self.use_regex {
-                    edit::pattern(name, &format!("^(?:{pattern})"), false).map(Name::Regex)
+                    edit::pattern(name, pattern).map(Name::Regex)
                 } else {
                     Ok(Name::Glob(pattern.clone()))
                 }
@@ -162,7 +162,7 @@ impl Find {
         Ok(Sieve {
             names: compile("patterns", &self.patterns)?,
             unwanted: compile("excludes", &self.excludes)?,
-            contains: self.contains.as_ref().map(|contains| edit::pattern("contains", contains, false)).transpose()?,
+            contains: self.contains.as_ref().map(|contains| edit::pattern("contains", contains)).transpose()?,
             age: self.age.as_deref().map(|age| scaled("age", age, &[('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)])).transpose()?,
             size: self
                 .size

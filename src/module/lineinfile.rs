@@ -6,10 +6,10 @@
 
 use std::path::Path;
 
-use fancy_regex::Regex;
 
-use super::edit::{self, Edit, bare, expand, found};
+use super::edit::{self, Edit, bare, found};
 use super::prelude::*;
+use crate::regex::{Regex, Template};
 
 choice! {
     /// Whether the line is wanted.
@@ -103,7 +103,7 @@ impl Module for LineInFile {
 impl LineInFile {
     fn wanted(&self) -> Result<Wanted, Failure> {
         Ok(match (&self.regexp, &self.search_string) {
-            (Some(regexp), _) => Wanted::Pattern(edit::pattern("regexp", regexp, false)?),
+            (Some(regexp), _) => Wanted::Pattern(edit::pattern("regexp", regexp)?),
             (None, Some(part)) => Wanted::Part(part.clone()),
             (None, None) => Wanted::Whole(self.line()?.trim_end_matches(['\r', '\n']).to_owned()),
         })
@@ -146,7 +146,11 @@ impl LineInFile {
         let new = match &wanted {
             Wanted::Whole(_) => return Ok(None),
             Wanted::Pattern(regex) if self.backrefs => match regex.captures(old).map_err(|error| edit::too_hard(&error))? {
-                Some(captures) => expand(self.line()?, &captures)?,
+                Some(captures) => {
+                    let line = self.line()?;
+                    let template = Template::new(line, regex).map_err(|error| Failure::new(format!("{error} of `{line}`")))?;
+                    template.fill(&captures)
+                }
                 None => return Ok(None),
             },
             _ => self.line()?.to_owned(),
@@ -183,7 +187,7 @@ impl LineInFile {
     }
 
     fn place(&self, lines: &[String], name: &str, pattern: &str) -> Result<Option<usize>, Failure> {
-        let regex = edit::pattern(name, pattern, false)?;
+        let regex = edit::pattern(name, pattern)?;
         let mut place = None;
         for (number, line) in lines.iter().enumerate() {
             if found(&regex, line)? {

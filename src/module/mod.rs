@@ -21,14 +21,25 @@ mod scram;
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};
 
-pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, count, joined, plain_name, take};
+pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, choose, count, fill, joined, plain_name};
 
 /// Parameters declared by [`params!`](crate::params).
 pub trait Declared: Sized {
     /// The declaration, for the controller.
     const SPEC: Spec;
-    /// Reads the parameters of a call.
-    fn decode(params: &Map) -> Result<Self, String>;
+    /// What stands there before parameters are read.
+    fn blank() -> Self;
+    /// Reads the parameters of a call; `problem` is the first thing that is wrong with them.
+    fn fill(&mut self, params: &Map, problem: &mut Option<String>);
+    /// The parameters of a call.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    fn decode(params: &Map) -> Result<Self, String> {
+        let (mut read, mut problem) = (Self::blank(), None);
+        read.fill(params, &mut problem);
+        problem.map_or(Ok(read), Err)
+    }
 }
 
 /// How well a module's work can be undone inside a transaction.
@@ -71,27 +82,38 @@ pub struct Entry {
     pub reversible: Reversible,
     /// Whether it can predict.
     pub check_mode: bool,
-    /// Decodes and runs.
-    pub run: fn(&Map, &mut Machine) -> Result<Outcome, Failure>,
+    work: fn(&Map, &mut Machine) -> Result<Outcome, Failure>,
     /// Its source file, whose `//!` head is the documentation.
     #[cfg(feature = "controller")]
     pub source: &'static str,
 }
 
-fn run<M: Module>(params: &Map, machine: &mut Machine) -> Result<Outcome, Failure> {
-    let module = M::decode(params).map_err(Failure::new)?;
-    if machine.checking() && !M::CHECK_MODE {
-        return Ok(Outcome { skipped: Some("this module has no check mode".to_owned()), ..Outcome::default() });
+impl Entry {
+    /// Does what a call with these parameters asks for.
+    ///
+    /// # Errors
+    /// A failed task.
+    pub fn run(&self, params: &Map, machine: &mut Machine) -> Result<Outcome, Failure> {
+        if machine.checking() && !self.check_mode {
+            return Ok(Outcome { skipped: Some("this module has no check mode".to_owned()), ..Outcome::default() });
+        }
+        let mut result = (self.work)(params, machine);
+        add_lines(match &mut result {
+            Ok(outcome) => &mut outcome.data,
+            Err(failure) => &mut failure.data,
+        });
+        result
     }
-    match module.run(machine) {
-        Ok(mut outcome) => {
-            add_lines(&mut outcome.data);
-            Ok(outcome)
-        }
-        Err(mut failure) => {
-            add_lines(&mut failure.data);
-            Err(failure)
-        }
+}
+
+/// Reads the parameters of a module, and runs it.
+fn work<M: Module>(params: &Map, machine: &mut Machine) -> Result<Outcome, Failure> {
+    // In place: what is moved on its way here would be so once for each module.
+    let (mut module, mut problem) = (M::blank(), None);
+    module.fill(params, &mut problem);
+    match problem {
+        None => module.run(machine),
+        Some(problem) => Err(Failure::new(problem)),
     }
 }
 
@@ -137,7 +159,7 @@ macro_rules! modules {
             spec: <$file::$ty as Declared>::SPEC,
             reversible: <$file::$ty as Module>::REVERSIBLE,
             check_mode: <$file::$ty as Module>::CHECK_MODE,
-            run: run::<$file::$ty>,
+            work: work::<$file::$ty>,
             #[cfg(feature = "controller")]
             source: include_str!(concat!(stringify!($file), ".rs")),
         }),*];

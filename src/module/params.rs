@@ -90,12 +90,10 @@ pub trait Field: Sized {
     const KIND: Kind;
     /// Whether it must be given when it has no default.
     const REQUIRED: bool = true;
+    /// What it is before it is read, and when it is neither given nor required.
+    fn blank() -> Self;
     /// Reads it; the error says what was expected.
     fn decode(value: &Value) -> Result<Self, String>;
-    /// What it is when not given and not required.
-    fn absent() -> Option<Self> {
-        None
-    }
 }
 
 fn expected(what: &str, found: &Value) -> String {
@@ -107,6 +105,9 @@ fn expected(what: &str, found: &Value) -> String {
 
 impl Field for String {
     const KIND: Kind = Kind::Str;
+    fn blank() -> Self {
+        Self::new()
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             Value::Null => Err("expected a string, found null".to_owned()),
@@ -117,6 +118,9 @@ impl Field for String {
 
 impl Field for bool {
     const KIND: Kind = Kind::Bool;
+    fn blank() -> Self {
+        false
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         value.to_bool().ok_or_else(|| expected("a boolean", value))
     }
@@ -124,6 +128,9 @@ impl Field for bool {
 
 impl Field for i64 {
     const KIND: Kind = Kind::Int;
+    fn blank() -> Self {
+        0
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             Value::Int(number) => Ok(*number),
@@ -137,6 +144,9 @@ impl Field for i64 {
 
 impl Field for f64 {
     const KIND: Kind = Kind::Float;
+    fn blank() -> Self {
+        0.0
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             #[expect(clippy::cast_precision_loss, reason = "Python's float() does the same")]
@@ -150,6 +160,9 @@ impl Field for f64 {
 
 impl Field for Value {
     const KIND: Kind = Kind::Any;
+    fn blank() -> Self {
+        Self::Null
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         Ok(value.clone())
     }
@@ -157,6 +170,9 @@ impl Field for Value {
 
 impl Field for Map {
     const KIND: Kind = Kind::Map;
+    fn blank() -> Self {
+        Self::new()
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             Value::Map(map) => Ok(map.clone()),
@@ -178,6 +194,9 @@ fn pairs(text: &str) -> Option<Map> {
 
 impl<T: Field> Field for Vec<T> {
     const KIND: Kind = Kind::List(&T::KIND);
+    fn blank() -> Self {
+        Self::new()
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             Value::List(items) => items.iter().map(T::decode).collect(),
@@ -192,11 +211,11 @@ impl<T: Field> Field for Vec<T> {
 impl<T: Field> Field for Option<T> {
     const KIND: Kind = T::KIND;
     const REQUIRED: bool = false;
+    fn blank() -> Self {
+        None
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         if value.is_null() { Ok(None) } else { T::decode(value).map(Some) }
-    }
-    fn absent() -> Option<Self> {
-        Some(None)
     }
 }
 
@@ -209,6 +228,9 @@ macro_rules! text_field {
 
         impl Field for $name {
             const KIND: Kind = $kind;
+            fn blank() -> Self {
+                Self(String::new())
+            }
             fn decode(value: &Value) -> Result<Self, String> {
                 String::decode(value).map(Self)
             }
@@ -234,6 +256,9 @@ pub struct ModeText(pub String);
 
 impl Field for ModeText {
     const KIND: Kind = Kind::Mode;
+    fn blank() -> Self {
+        Self(String::new())
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             // YAML has read 0644 as octal already, so the number itself is the mode.
@@ -244,16 +269,41 @@ impl Field for ModeText {
     }
 }
 
-/// Takes parameter `name` out of `params` as a `T`. `None` when it cannot: then `problem` names the parameter, unless an
-/// earlier one had a problem. By then the controller has checked it, so this is a template that gave something unexpected.
-#[inline(never)] // dozens of modules times dozens of parameters would be a fifth of the worker
-pub fn take<T: Field>(params: &Map, name: &str, default: Option<fn() -> T>, problem: &mut Option<String>) -> Option<T> {
-    let taken = match params.get(name) {
+/// Reads parameter `name` of `params` into `slot`. When it cannot, `problem` names the parameter, unless an earlier one had a
+/// problem. By then the controller has checked it, so this is a template that gave something unexpected.
+#[inline(never)] // hundreds of parameters would be a tenth of the worker
+pub fn fill<T: Field>(slot: &mut T, params: &Map, name: &str, default: Option<fn() -> T>, problem: &mut Option<String>) {
+    let message = match (params.get(name), default) {
         // A null counts as not given, as in Ansible.
-        Some(value) if !value.is_null() => T::decode(value).map_err(|message| format!("parameter `{name}`: {message}")),
-        _ => default.map(|default| default()).or_else(T::absent).ok_or_else(|| format!("missing required parameter `{name}`")),
+        (Some(value), _) if !value.is_null() => match T::decode(value) {
+            Ok(read) => {
+                *slot = read;
+                return;
+            }
+            Err(message) => format!("parameter `{name}`: {message}"),
+        },
+        (_, Some(default)) => {
+            *slot = default();
+            return;
+        }
+        (_, None) if T::REQUIRED => format!("missing required parameter `{name}`"),
+        (_, None) => return,
     };
-    taken.map_err(|message| problem.get_or_insert(message)).ok()
+    problem.get_or_insert(message);
+}
+
+/// Which of `words` a value is.
+///
+/// # Errors
+/// None of them.
+pub fn choose(value: &Value, words: &[&str]) -> Result<usize, String> {
+    let text = value.to_text();
+    // YAML 1.1 turns unquoted `yes`/`no` words into booleans.
+    let flag = || value.to_bool().and_then(|flag| words.iter().position(|word| Value::from(*word).to_bool() == Some(flag)));
+    let found = words.iter().position(|word| *word == text).or_else(flag);
+    found.ok_or_else(|| {
+        format!("expected one of {}, found `{text}`", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// A word out of a fixed set, as an enum.
@@ -277,16 +327,13 @@ macro_rules! choice {
 
         impl $crate::module::Field for $name {
             const KIND: $crate::module::Kind = $crate::module::Kind::Choice(&[$($word),+]);
+            fn blank() -> Self {
+                let [first, ..] = [$(Self::$variant),+];
+                first
+            }
             fn decode(value: &$crate::wire::Value) -> Result<Self, String> {
-                let text = value.to_text();
-                match text.as_str() {
-                    $($word => Ok(Self::$variant),)+
-                    // YAML 1.1 turns unquoted `yes`/`no` words into booleans.
-                    other => match (value.to_bool(), other) {
-                        $((Some(flag), _) if $crate::wire::Value::from($word).to_bool() == Some(flag) => Ok(Self::$variant),)+
-                        _ => Err(format!("expected one of {}, found `{other}`", [$(concat!("`", $word, "`")),+].join(", "))),
-                    },
-                }
+                let found = $crate::module::choose(value, &[$($word),+])?;
+                Ok([$(Self::$variant),+].get(found).copied().unwrap_or_else(Self::blank))
             }
         }
     };
@@ -341,25 +388,24 @@ macro_rules! params {
                 rules: &[$($($rule),*)?],
             };
 
-            #[allow(unused_variables, unused_mut, unreachable_patterns, clippy::allow_attributes, reason = "a module may have no parameters")]
-            fn decode(params: &$crate::wire::Map) -> Result<Self, String> {
-                let mut problem = None;
+            fn blank() -> Self {
+                Self {
+                    $($field: <$ty as $crate::module::Field>::blank(),)*
+                    $($group: <$group_ty as $crate::module::Declared>::blank(),)?
+                }
+            }
+
+            #[allow(unused_variables, clippy::allow_attributes, reason = "a module may have no parameters")]
+            fn fill(&mut self, params: &$crate::wire::Map, problem: &mut Option<String>) {
                 $(
-                    let $field: Option<$ty> = $crate::module::take(params, $crate::module::plain_name(stringify!($field)), {
+                    $crate::module::fill(&mut self.$field, params, const { $crate::module::plain_name(stringify!($field)) }, {
                         #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the default is optional")]
                         let mut default: Option<fn() -> $ty> = None;
                         $(default = Some(|| $default.into());)?
                         default
-                    }, &mut problem);
+                    }, problem);
                 )*
-                // One way out for all of them: an early return after each would drop those before it, each time anew.
-                match ($($field,)*) {
-                    ($(Some($field),)*) => Ok(Self {
-                        $($field,)*
-                        $($group: <$group_ty as $crate::module::Declared>::decode(params)?,)?
-                    }),
-                    _ => Err(problem.unwrap_or_default()),
-                }
+                $(<$group_ty as $crate::module::Declared>::fill(&mut self.$group, params, problem);)?
             }
         }
     };
@@ -377,14 +423,14 @@ pub const fn count(own: &[Param], shared: &[&[Param]]) -> usize {
 pub const fn joined<const N: usize>(own: &[Param], shared: &[&[Param]]) -> [Param; N] {
     const NONE: Param = Param { name: "", aliases: &[], kind: Kind::Any, required: false, default: "", doc: "" };
     let mut all = [NONE; N];
-    fill(all.as_mut_slice(), own);
+    copy_into(all.as_mut_slice(), own);
     if let ([group, ..], (_, rest)) = (shared, all.as_mut_slice().split_at_mut(own.len())) {
-        fill(rest, group);
+        copy_into(rest, group);
     }
     all
 }
 
-const fn fill(mut target: &mut [Param], mut source: &[Param]) {
+const fn copy_into(mut target: &mut [Param], mut source: &[Param]) {
     while let ([slot, slots @ ..], [param, params @ ..]) = (target, source) {
         *slot = *param;
         (target, source) = (slots, params);

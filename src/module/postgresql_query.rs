@@ -43,6 +43,9 @@ pub(super) struct Queries(Vec<String>);
 
 impl Field for Queries {
     const KIND: Kind = Kind::Any;
+    fn blank() -> Self {
+        Self(Vec::new())
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value {
             Value::List(queries) => queries.iter().map(String::decode).collect::<Result<_, _>>().map(Self),

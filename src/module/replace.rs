@@ -4,8 +4,9 @@
 //! - replace: {path: /etc/hosts, regexp: '(\s+)old\.example\.com(\s+.*)?$', replace: '\1new.example.com\2'}
 //! ```
 
-use super::edit::{self, Edit, expand};
+use super::edit::{self, Edit};
 use super::prelude::*;
+use crate::regex::{Flags, Template};
 
 params! {
     pub struct Replace {
@@ -74,22 +75,21 @@ impl Replace {
         if self.after.is_none() && self.before.is_none() {
             return Ok(Some((0, text.len())));
         }
-        let regex = edit::pattern("after` or `before", &format!("(?s){}", self.section_pattern()), false)?;
+        let regex = edit::pattern_with("after` or `before", &self.section_pattern(), Flags { dot_all: true, ..Flags::default() })?;
         let captures = regex.captures(text).map_err(|error| edit::too_hard(&error))?;
         Ok(captures.and_then(|captures| captures.name("subsection").map(|part| (part.start(), part.end()))))
     }
 
     fn replaced(&self, text: &str) -> Result<(String, usize), Failure> {
-        let regex = edit::pattern("regexp", &self.regexp, true)?;
-        if let Some(letter) = edit::bad_escape(&self.replace) {
-            return Err(Failure::new(format!("Unable to process replace due to error: bad escape \\{letter} in `{}`", self.replace)));
-        }
+        let regex = edit::pattern_with("regexp", &self.regexp, Flags { multi_line: true, ..Flags::default() })?;
+        let template = Template::new(&self.replace, &regex)
+            .map_err(|error| Failure::new(format!("Unable to process replace due to error: {error} of `{}`", self.replace)))?;
         let (mut out, mut last, mut count) = (String::with_capacity(text.len()), 0, 0);
         for captures in regex.captures_iter(text) {
             let captures = captures.map_err(|error| edit::too_hard(&error))?;
             let Some(whole) = captures.get(0) else { continue };
             out.push_str(text.get(last..whole.start()).unwrap_or_default());
-            out.push_str(&expand(&self.replace, &captures)?);
+            out.push_str(&template.fill(&captures));
             last = whole.end();
             count += 1;
         }

@@ -10,11 +10,12 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fancy_regex::{Match, Regex};
 
+use super::edit;
 use super::prelude::*;
 use crate::choice;
 use crate::machine::address;
+use crate::regex::{Flags, Regex};
 
 choice! {
     pub enum State {
@@ -67,7 +68,7 @@ impl Module for WaitFor {
             return Err(Failure::new("`state: drained` is not supported; wait for `stopped`, or ask the service itself"));
         }
         let pattern = match &self.search_regex {
-            Some(text) => Some(Regex::new(text).map_err(|error| Failure::new(format!("`search_regex`: {error}")))?),
+            Some(text) => Some(edit::pattern_with("search_regex", text, Flags { multi_line: true, ..Flags::default() })?),
             None => None,
         };
         thread::sleep(seconds(self.delay));
@@ -171,9 +172,9 @@ struct Found {
 impl Found {
     fn of(pattern: &Regex, bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
-        let captures = pattern.captures(&*text).ok()??;
-        let group = |found: Option<Match<'_>>| found.map_or(Value::Null, |found| found.as_str().into());
-        let named = pattern.capture_names().flatten().map(|name| (name.to_owned(), group(captures.name(name))));
-        Some(Self { groups: captures.iter().skip(1).map(group).collect(), named: named.collect() })
+        let captures = pattern.captures(&text).ok()??;
+        let group = |number| captures.get(number).map_or(Value::Null, |found| found.as_str().into());
+        let named = pattern.names().map(|(name, number)| (name.to_owned(), group(number)));
+        Some(Self { groups: (1..captures.len()).map(group).collect(), named: named.collect() })
     }
 }

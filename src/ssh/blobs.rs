@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::wire::{Blob, CHUNK, Digest, INLINE_BLOB};
@@ -20,7 +21,7 @@ pub struct Blobs {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// It is in memory.
-    Bytes(Arc<[u8]>),
+    Bytes(Bytes),
     /// It is in a file of the controller.
     File(PathBuf),
 }
@@ -34,7 +35,7 @@ impl Blobs {
         }
         let digest = Digest::of(&bytes);
         let size = bytes.len() as u64;
-        self.sources.insert(digest, Source::Bytes(bytes));
+        self.sources.insert(digest, Source::Bytes(Bytes::from_owner(bytes)));
         Blob::Stored { digest, size }
     }
 
@@ -71,6 +72,11 @@ impl Blobs {
         self.sources.extend(other.sources);
     }
 
+    /// Adds content that no parameter names.
+    pub(super) fn offer(&mut self, digest: Digest, source: Source) {
+        self.sources.insert(digest, source);
+    }
+
     pub(super) fn get(&self, digest: &Digest) -> Option<&Source> {
         self.sources.get(digest)
     }
@@ -102,7 +108,7 @@ impl Source {
     /// A reader of its chunks, from the first.
     pub(super) fn open(&self) -> io::Result<Chunks> {
         Ok(match self {
-            Self::Bytes(bytes) => Chunks::Bytes { bytes: Arc::clone(bytes), offset: 0 },
+            Self::Bytes(bytes) => Chunks::Bytes { bytes: bytes.clone(), offset: 0 },
             Self::File(path) => Chunks::File { file: File::open(path)?, hasher: Sha256::new() },
         })
     }
@@ -110,7 +116,7 @@ impl Source {
 
 /// Content, chunk by chunk.
 pub(super) enum Chunks {
-    Bytes { bytes: Arc<[u8]>, offset: usize },
+    Bytes { bytes: Bytes, offset: usize },
     File { file: File, hasher: Sha256 },
 }
 

@@ -228,7 +228,11 @@ impl Shared {
     fn deliver(&mut self, reply: Reply, needs: &mpsc::UnboundedSender<Digest>) {
         match reply {
             Reply::Hello(_) => {}
-            Reply::Need { digest } => drop(needs.send(digest)),
+            Reply::Need { digests } => {
+                for digest in digests {
+                    let _ = needs.send(digest); // it is gone when there is nobody to send anything to
+                }
+            }
             Reply::Output { id, stderr, bytes } => {
                 let Some(waiting) = self.waiting.get_mut(&id) else { return };
                 let Some(output) = &waiting.output else { return };

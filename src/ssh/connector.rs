@@ -13,6 +13,7 @@ use super::known_hosts::KnownHosts;
 use super::limits::Limits;
 use super::session::AGENT_ARGUMENT;
 use super::settings::World;
+use super::tls::TlsPrograms;
 use super::{ConnectError, Endpoint, Secret, Session, privilege};
 
 /// Asks for the passphrase of a key file; `None` when there is nobody to ask.
@@ -26,7 +27,7 @@ pub type TellWaiting = Arc<dyn Fn(&str, &str, Duration) + Send + Sync>;
 pub struct ConnectorOptions {
     /// A program to send as the agent in place of the embedded one.
     pub agent: Option<PathBuf>,
-    /// A folder of agents for other architectures: `agent-aarch64`.
+    /// A folder of agents for other architectures, and of their programs for TLS: `agent-aarch64`, `tls-aarch64`.
     pub agents: Option<PathBuf>,
     /// The program that is the agent of local connections when its first argument is [`AGENT_ARGUMENT`]; `None` for this one.
     pub local_agent: Option<PathBuf>,
@@ -99,6 +100,7 @@ impl Connector {
 pub(super) struct Shared {
     pub(super) options: ConnectorOptions,
     pub(super) agents: Arc<Agents>,
+    pub(super) tls: TlsPrograms,
     pub(super) limits: Limits,
     pub(super) files: Files,
     pub(super) world: World,
@@ -110,12 +112,14 @@ pub(super) struct Shared {
 impl Shared {
     fn new(options: ConnectorOptions) -> Self {
         let agents = Arc::new(Agents::new(options.agent.as_deref(), options.agents.clone()));
+        let tls = TlsPrograms::new(options.agents.clone());
         let limits = Limits::new(options.setups, options.handshakes);
         let world = World::new(&options);
         let keys = Keys::new(options.ask_passphrase.clone());
         Self {
             options,
             agents,
+            tls,
             limits,
             files: Files::default(),
             world,

@@ -96,7 +96,16 @@ impl Link {
         call.id = id;
         let limit = call.timeout.map(|seconds| Duration::from_secs(seconds.into()) + GRACE);
         let doing = call.module.clone();
-        let question = Question { blobs: blobs.clone(), output, limit, queued, ..Question::plain(id, &doing) };
+        let mut blobs = blobs.clone();
+        if let Some((digest, program)) = self.route.tls(&self.hello.arch) {
+            blobs.offer(digest, program);
+            call.tls = Some(digest);
+            // The undo may run when nobody can be asked.
+            if let Some(undo) = call.transaction.as_mut().and_then(|recording| recording.undo.as_mut()) {
+                undo.tls = Some(digest);
+            }
+        }
+        let question = Question { blobs, output, limit, queued, ..Question::plain(id, &doing) };
         match self.ask(&Request::Call(Box::new(call)), question).await? {
             Reply::Done { result, .. } => Ok(result),
             other => Err(self.nonsense(&other)),

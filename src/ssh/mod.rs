@@ -21,6 +21,7 @@ mod privilege;
 mod program;
 mod session;
 mod settings;
+mod tls;
 
 use std::fmt;
 use std::path::PathBuf;

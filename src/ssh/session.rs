@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 
+use super::blobs::Source;
 use super::bootstrap::{self, Booted, Dialogue, Failed, Place};
 use super::client::Connection;
 use super::conduit::Conduit;
@@ -14,7 +15,7 @@ use super::connector::Shared;
 use super::privilege;
 use super::program::{Ending, Program, Said};
 use super::{ConnectError, Endpoint, Link, Method, Privilege, PrivilegeError, Transport};
-use crate::wire::Hello;
+use crate::wire::{Digest, Hello};
 
 /// The argument that makes `rappel` itself the agent, for hosts that are the controller.
 pub const AGENT_ARGUMENT: &str = "__agent";
@@ -195,6 +196,11 @@ impl Route {
             host: self.name().to_owned(),
             reason: format!("cannot run `{}`: {error}", argv.first().map_or("", String::as_str)),
         })
+    }
+
+    /// The program for TLS that an agent on `arch` may ask for; the controller's own agent has TLS itself.
+    pub(super) fn tls(&self, arch: &str) -> Option<(Digest, Source)> {
+        (self.endpoint.transport == Transport::Ssh).then(|| self.shared.tls.offer(arch)).flatten()
     }
 
     /// Starts the agent.

@@ -126,7 +126,7 @@ fn python(text: &str) -> Result<Python> {
     let refused = || failed(format!("Invalid version: '{text}'"));
     let pattern = r"^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?(?:-(\d+)|[-_.]?(?:post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?$";
     let lowered = text.trim().to_lowercase();
-    let regex = fancy_regex::Regex::new(pattern).map_err(|_| refused())?;
+    let regex = crate::regex::Regex::new(pattern).map_err(|_| refused())?;
     let captures = regex.captures(lowered.as_str()).ok().flatten().ok_or_else(refused)?;
     let group = |number| captures.get(number).map(|found| found.as_str().to_owned());
     let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);

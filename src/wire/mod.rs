@@ -168,6 +168,8 @@ pub struct Call {
     pub detach: Option<u32>,
     /// Stream output of programs as `Reply::Output` while they run.
     pub stream: bool,
+    /// The program for TLS that the agent may ask for, when it needs one.
+    pub tls: Option<Digest>,
     /// The transaction whose journal takes the undo records.
     pub transaction: Option<Recording>,
 }
@@ -194,10 +196,10 @@ pub enum Reply {
         #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
-    /// The call that runs now needs this blob.
+    /// The call that runs now needs these blobs.
     Need {
-        /// Which blob.
-        digest: Digest,
+        /// Which blobs, in the order in which they are waited for.
+        digests: Vec<Digest>,
     },
     /// The final answer to a transaction step.
     Transaction {

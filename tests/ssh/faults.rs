@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rappel::lab::Fleet;
 use rappel::ssh::{Blobs, Connector, ConnectorOptions, Link, LinkError};
-use rappel::wire::{Blob, Failure, Outcome, TransactionStep};
+use rappel::wire::{Blob, Failure, Outcome, TransactionStep, TreeEntry, TreeItem};
 
 use super::{call, endpoint, options};
 use crate::support::fault::Proxy;
@@ -316,4 +316,30 @@ async fn a_large_blob_is_sent_once() {
     let error = link.call(unknown, &other, None).await.unwrap_err();
     assert!(error.to_string().contains("no call has"), "{error}");
     link.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_of_many_files_is_a_few_round_trips() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let session = Connector::new(options(folder.path())).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    let mut blobs = Blobs::default();
+    let entry = |number: usize| {
+        let path = folder.path().join(format!("file{number}"));
+        std::fs::write(&path, format!("content {number}")).unwrap();
+        let item = TreeItem::File(blobs.add_stored(&path).unwrap());
+        TreeEntry { path: format!("file{number}"), mode: 0o644, item }
+    };
+    let tree = Blob::Tree((0..1000).map(entry).collect());
+    let target = folder.path().join("target");
+    let mut copy = call("copy", &[("src", "/somewhere/"), ("dest", target.to_str().unwrap())]);
+    copy.blobs.push(("src".into(), tree));
+    let before = proxy.turns();
+    link.call(copy, &blobs, None).await.unwrap().unwrap();
+    assert!(proxy.turns() - before < 10, "{} round trips", proxy.turns() - before);
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1000);
+    assert_eq!(std::fs::read(target.join("file999")).unwrap(), b"content 999");
 }

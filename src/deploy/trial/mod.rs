@@ -108,7 +108,7 @@ impl Fleet for MadeUp {
                 "ping" => Ok(Outcome::default()),
                 _ => {
                     let entry = crate::module::find(module).unwrap();
-                    (entry.run)(&params, &mut Machine::new(Settings::default())).map_err(CallError::Failed)
+                    entry.run(&params, &mut Machine::new(Settings::default())).map_err(CallError::Failed)
                 }
             }
         })

@@ -1,11 +1,12 @@
 //! HTTP, for the modules that fetch and ask: one request, its redirects, one answer.
 //!
-//! Only TLS is a library's. A whole HTTP library would add a quarter of a megabyte to a worker that is sent to every host,
-//! most of it for what one request over one connection never needs.
+//! Only TLS is a library's, in a program of its own. A whole HTTP library would add a quarter of a megabyte to a worker that is sent
+//! to every host, most of it for what one request over one connection never needs.
 
 mod connect;
 mod message;
 mod tls;
+mod tunnel;
 mod url;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(super) use connect::{Stream, dial};
 use message::Outgoing;
 pub use message::basic;
 pub(super) use tls::secured;
+pub use tunnel::{Find, Tunnel, find_tls, find_tls_by};
 use url::Url;
 
 /// A larger answer is refused instead of filling the memory, in bytes.

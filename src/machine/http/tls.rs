@@ -1,128 +1,27 @@
-//! TLS: rustls, with what public and private servers speak today and no more, to keep the worker small.
+//! Where TLS comes from: out of this program, or out of a second one when this is a worker without it.
 
-use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
-
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, KeyProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::SigningKey;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
 
 use super::connect::Stream;
-
-/// Where distributions keep the certificates they trust.
-const BUNDLES: [&str; 4] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
 
 /// A safe way to `host` over `stream`; without `validate`, to whoever answers.
 ///
 /// # Errors
 /// Nothing can be trusted, or the server should not be.
-pub(in crate::machine) fn secured<S: Stream + 'static>(
-    mut stream: S,
-    host: &str,
-    validate: bool,
-    authorities: Option<&Path>,
-) -> Result<Box<dyn Stream>, String> {
-    let failed = |reason: String| format!("cannot connect to {host} safely: {reason}");
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
-    let provider = Arc::new(provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| failed(error.to_string()))?;
-    let builder = if validate {
-        builder.with_root_certificates(roots(authorities)?)
-    } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-    };
-    let mut connection = ClientConnection::new(Arc::new(builder.with_no_client_auth()), name).map_err(|error| failed(error.to_string()))?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream).map_err(|error| failed(error.to_string()))?;
-    }
-    Ok(Box::new(StreamOwned::new(connection, stream)))
+#[cfg(feature = "tls")]
+pub(in crate::machine) fn secured(stream: TcpStream, host: &str, validate: bool, authorities: Option<&Path>) -> Result<Box<dyn Stream>, String> {
+    Ok(Box::new(crate::tls::secured(stream, host, validate, authorities)?))
 }
 
-fn provider() -> CryptoProvider {
-    use ring::cipher_suite as suite;
-    CryptoProvider {
-        cipher_suites: vec![
-            suite::TLS13_AES_128_GCM_SHA256,
-            suite::TLS13_AES_256_GCM_SHA384,
-            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        ],
-        kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1, ring::kx_group::SECP384R1],
-        key_provider: &NoKeys,
-        ..ring::default_provider()
-    }
-}
-
-/// No certificate of our own is ever shown, so nothing is linked that could sign with one.
-#[derive(Debug)]
-struct NoKeys;
-
-impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        Err(Error::General("client certificates are not supported".to_owned()))
-    }
-}
-
-fn roots(authorities: Option<&Path>) -> Result<RootCertStore, String> {
-    let path =
-        authorities.into_iter().chain(BUNDLES.iter().map(Path::new)).find(|path| path.is_file()).ok_or_else(|| {
-            format!("the host has no certificates to trust (looked for {}): install `ca-certificates`", BUNDLES.join(", "))
-        })?;
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let mut roots = RootCertStore::empty();
-    // One that is broken or of an unknown kind does not keep the others from being trusted.
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    if roots.is_empty() {
-        return Err(format!("there is no certificate in {}", path.display()));
-    }
-    Ok(roots)
-}
-
-/// Believes whoever answers, for `validate_certs: false`.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// A safe way to `host` over `stream`; without `validate`, to whoever answers.
+///
+/// # Errors
+/// There is no program for it, nothing can be trusted, or the server should not be.
+#[cfg(not(feature = "tls"))]
+pub(in crate::machine) fn secured(stream: TcpStream, host: &str, validate: bool, authorities: Option<&Path>) -> Result<Box<dyn Stream>, String> {
+    let program = super::find_tls().map_err(|reason| format!("cannot connect to {host} safely: {reason}"))?;
+    Ok(Box::new(super::Tunnel::open(&program, stream, host, validate, authorities)?))
 }
 
 #[cfg(test)]
@@ -130,9 +29,13 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
     use std::path::PathBuf;
+    use std::sync::Arc;
     use std::thread;
 
-    use rustls::{ServerConfig, ServerConnection};
+    use rustls::crypto::ring;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
     use crate::machine::http::Exchange;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::group_vars::VarsDir;
 use super::{ALL, Inventory, Scripts, Variables, ini, range, script, yaml};
 use crate::model::Loader;
+use crate::regex::Regex;
 use crate::text::folder::{self, Kind};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Span, Spanned, yaml as yaml_text};
 
@@ -292,7 +293,7 @@ fn finding(reading: &Reading<'_>, mut diagnostic: Diagnostic, diags: &mut Diagno
 fn ignored(options: &Options, diags: &mut Diagnostics) -> impl Fn(&str) -> bool + use<> {
     const NEVER: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
     let extensions = options.ignore_extensions.clone();
-    let compile = |pattern: &String| fancy_regex::Regex::new(pattern).map_err(|error| (pattern.clone(), error));
+    let compile = |pattern: &String| Regex::new(pattern).map_err(|error| (pattern.clone(), error));
     let (patterns, broken): (Vec<_>, Vec<_>) = options.ignore_patterns.iter().map(compile).partition(Result::is_ok);
     for (pattern, error) in broken.into_iter().filter_map(Result::err) {
         diags.push(Diagnostic::error("setting", format!("`{pattern}` in `inventory_ignore_patterns` is no regular expression: {error}")));

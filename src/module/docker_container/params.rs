@@ -22,6 +22,9 @@ pub(in crate::module) enum Pull {
 
 impl Field for Pull {
     const KIND: Kind = Kind::Any;
+    fn blank() -> Self {
+        Self::Missing
+    }
     fn decode(value: &Value) -> Result<Self, String> {
         match value.to_text().as_str() {
             "always" => Ok(Self::Always),

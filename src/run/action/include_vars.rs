@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::NO_LOG;
 use super::prelude::*;
 use crate::plan::Vars;
+use crate::regex::Regex;
 use crate::template::{Binding, Expr};
 use crate::text::{Diagnostic, Span};
 
@@ -120,18 +121,18 @@ fn find(call: &ActionCall<'_>, name: &str) -> Option<PathBuf> {
 
 fn in_dir(dir: &Path, params: &IncludeVars) -> Result<Vec<PathBuf>, Failure> {
     let matching = match &params.files_matching {
-        Some(pattern) => Some(fancy_regex::Regex::new(pattern).map_err(|error| Failure::new(format!("`files_matching`: {error}")))?),
+        Some(pattern) => Some(Regex::new(pattern).map_err(|error| Failure::new(format!("`files_matching`: {error}")))?),
         None => None,
     };
     let mut found = Vec::new();
     walk(dir, 1, params, &mut found).map_err(|error| Failure::new(format!("cannot read {}: {error}", dir.display())))?;
     found.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let wanted = matching.as_ref().is_none_or(|pattern| pattern.is_match(&*name).unwrap_or(false));
+        let wanted = matching.as_ref().is_none_or(|pattern| pattern.is_match(&name).unwrap_or(false));
         let ignored = params
             .ignore_files
             .iter()
-            .any(|ignored| fancy_regex::Regex::new(&format!("{ignored}$")).is_ok_and(|pattern| pattern.is_match(&*name).unwrap_or(false)));
+            .any(|ignored| Regex::new(&format!("{ignored}$")).is_ok_and(|pattern| pattern.is_match(&name).unwrap_or(false)));
         wanted && !ignored
     });
     let known = |path: &PathBuf| {

@@ -1,9 +1,9 @@
 //! `ini`: values of INI and Java properties files, as Python's `configparser` reads them.
 
-use fancy_regex::Regex;
 use indexmap::IndexMap;
 
 use super::inline::{Options, Terms};
+use crate::regex::Regex;
 use crate::template::{LookupCall, Value};
 
 const OPTIONS: &[&str] =
@@ -55,7 +55,7 @@ fn one(key: &str, options: &Options, read: impl Fn(&str, &str) -> Result<String,
     };
     if options.flag("re", false) {
         let pattern = Regex::new(key).map_err(|error| format!("`{key}` is no regular expression: {error}"))?;
-        let matching = all.iter().filter(|(name, _)| pattern.find(name).is_ok_and(|found| found.is_some_and(|found| found.start() == 0)));
+        let matching = all.iter().filter(|(name, _)| pattern.begins(name).unwrap_or(false));
         return matching.filter_map(|(_, value)| finished(value).transpose()).collect();
     }
     let key = if exact { key.to_owned() } else { key.to_lowercase() };

@@ -102,25 +102,13 @@ fn matches(value: &Value, mut args: Args, kind: &str) -> Result<bool> {
     let pattern = args.required_or("pattern", "")?;
     let (ignore_case, multiline) = (args.flag("ignorecase", false), args.flag("multiline", false));
     args.end()?;
-    let anchored = match kind {
-        "match" => format!("\\A(?:{pattern})"),
-        "fullmatch" => format!("\\A(?:{pattern})\\Z"),
-        _ => pattern.clone(),
+    let regex = compiled(&pattern, ignore_case, multiline)?;
+    let found = match kind {
+        "match" => regex.captures_at_start(text.as_str()),
+        "fullmatch" => regex.captures_whole(text.as_str()),
+        _ => regex.captures(text.as_str()),
     };
-    // Flags inside the pattern must come first; then its groups are anchored by the place of the match.
-    let inline = pattern.starts_with("(?")
-        && !pattern.starts_with("(?:")
-        && !pattern.starts_with("(?=")
-        && !pattern.starts_with("(?P")
-        && !pattern.starts_with("(?!")
-        && !pattern.starts_with("(?<");
-    let regex = compiled(if inline { &pattern } else { &anchored }, ignore_case, multiline)?;
-    let found = regex.find(text.as_str()).map_err(|error| Error::failed(format!("the regular expression gave up: {error}")))?;
-    Ok(found.is_some_and(|found| match kind {
-        "match" => found.start() == 0,
-        "fullmatch" => found.start() == 0 && found.end() == text.len(),
-        _ => true,
-    }))
+    Ok(found.map_err(|error| Error::failed(error.to_string()))?.is_some())
 }
 
 fn compare_versions(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<bool> {

@@ -10,7 +10,12 @@ use super::connect::Stream;
 /// # Errors
 /// Nothing can be trusted, or the server should not be.
 #[cfg(feature = "tls")]
-pub(in crate::machine) fn secured(stream: TcpStream, host: &str, validate: bool, authorities: Option<&Path>) -> Result<Box<dyn Stream>, String> {
+pub(in crate::machine) fn secured(
+    stream: TcpStream,
+    host: &str,
+    validate: bool,
+    authorities: Option<&Path>,
+) -> Result<Box<dyn Stream>, String> {
     Ok(Box::new(crate::tls::secured(stream, host, validate, authorities)?))
 }
 
@@ -19,7 +24,12 @@ pub(in crate::machine) fn secured(stream: TcpStream, host: &str, validate: bool,
 /// # Errors
 /// There is no program for it, nothing can be trusted, or the server should not be.
 #[cfg(not(feature = "tls"))]
-pub(in crate::machine) fn secured(stream: TcpStream, host: &str, validate: bool, authorities: Option<&Path>) -> Result<Box<dyn Stream>, String> {
+pub(in crate::machine) fn secured(
+    stream: TcpStream,
+    host: &str,
+    validate: bool,
+    authorities: Option<&Path>,
+) -> Result<Box<dyn Stream>, String> {
     let program = super::find_tls().map_err(|reason| format!("cannot connect to {host} safely: {reason}"))?;
     Ok(Box::new(super::Tunnel::open(&program, stream, host, validate, authorities)?))
 }

@@ -305,16 +305,14 @@ impl ModuleCall<'_> {
         if params.get("mode").and_then(wire::Value::as_str) == Some("preserve") {
             super::tree::preserve_mode(&path, params);
         }
-        super::tree::attach_file(&path, vault, blobs)
-            .map(Some)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+        super::tree::attach_file(&path, vault, blobs).map(Some).map_err(|error| super::tree::unread(&path, &error).into())
     }
 
     /// The content of a file of the controller, opened if it is sealed.
     pub(super) fn read(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, Trouble> {
         let vault = decrypt.then_some(&*self.item.task.shared.vault);
         let sealed = super::tree::unsealed(path, vault).and_then(|sealed| sealed.map_or_else(|| std::fs::read(path), Ok));
-        sealed.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+        sealed.map_err(|error| super::tree::unread(path, &error).into())
     }
 
     fn render(&self, name: &str, params: &Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
@@ -331,7 +329,7 @@ impl ModuleCall<'_> {
         let layers: Layered = self.item.layers.with(locals);
         let scope: Arc<dyn Scope> = Arc::new(layers);
         let text = shared.templar.render(&expr, &scope)?;
-        Ok(Some(blobs.add_bytes(text.into_bytes())))
+        Ok(Some(blobs.add_bytes(wire::carried::bytes_of(&text))))
     }
 
     /// A file of the controller: in `files/` or `templates/` of role, task file and playbook, or beside them.

@@ -36,7 +36,7 @@ impl Outgoing<'_> {
             }
             let mut answer = Answer { status, reason, headers, ..Answer::default() };
             if self.method != "HEAD" && !matches!(status, 204 | 304) {
-                content(reader, &answer).take(largest + 1).read_to_end(&mut answer.body)?;
+                content(reader, &answer, self.unpack).take(largest + 1).read_to_end(&mut answer.body)?;
             }
             if answer.body.len() as u64 > largest {
                 return Err(io::Error::other(format!("the answer is longer than {} MiB", largest >> 20)));
@@ -54,7 +54,9 @@ impl Outgoing<'_> {
             }
         };
         add("Host", &url.authority());
-        add("Accept-Encoding", "gzip");
+        if self.unpack {
+            add("Accept-Encoding", "gzip");
+        }
         add("Connection", "close");
         if !self.body.is_empty() {
             add("Content-Length", &self.body.len().to_string());
@@ -117,7 +119,7 @@ fn headers(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
 }
 
 /// What follows the head of `answer`, unpacked.
-fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer) -> Box<dyn Read> {
+fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer, unpack: bool) -> Box<dyn Read> {
     let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"));
     let length = answer.header("content-length").and_then(|length| length.parse().ok());
     let plain: Box<dyn Read> = match (chunked, length) {
@@ -126,7 +128,7 @@ fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer) -> Box<dyn Read>
         (false, None) => Box::new(UntilClose(reader)),
     };
     match answer.header("content-encoding") {
-        Some("gzip" | "x-gzip") => Box::new(MultiGzDecoder::new(plain)),
+        Some("gzip" | "x-gzip") if unpack => Box::new(MultiGzDecoder::new(plain)),
         _ => plain,
     }
 }

@@ -56,7 +56,6 @@ impl Module for Assemble {
             directory_mode: None,
             force: true,
             follow: false,
-            on_host: true,
         };
         let outcome = placing.file(machine, Some(&self.src.0), &content, &self.dest.0)?;
         Ok(outcome.with("msg", "OK"))

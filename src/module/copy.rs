@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::prelude::*;
 use crate::machine::{Algorithm, Content, Entry, Item, Received, WriteOptions};
+use crate::wire::carried;
 
 params! {
     pub struct Copy {
@@ -45,18 +46,18 @@ impl Module for Copy {
     const REVERSIBLE: Reversible = Reversible::Exact;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+        self.file.foresee(machine);
         let placing = Placing {
             options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: self.directory_mode.as_ref().map(|mode| mode.0.clone()),
             force: self.force,
             follow: self.follow,
-            on_host: self.remote_src,
         };
         if let Some(content) = &self.content {
             if self.dest.0.ends_with('/') || machine.is_dir(&machine.path(&self.dest.0)) {
                 return Err(Failure::new("can not use content with a dir as dest"));
             }
-            return placing.file(machine, None, &text_of(content).into(), &self.dest.0);
+            return placing.file(machine, None, &Content::Bytes(carried::bytes_of(&text_of(content))), &self.dest.0);
         }
         let src = self.src.as_ref().map(|src| src.0.as_str()).unwrap_or_default();
         match machine.received("src").cloned() {
@@ -91,6 +92,9 @@ impl Copy {
         if stat.is_dir() {
             let entries = entries_of(machine, &source, self.local_follow)?;
             return placing.tree(machine, src, &entries, &self.dest.0);
+        }
+        if !stat.is_file() {
+            return Err(Failure::new(format!("Cannot copy invalid source '{src}': not a file")));
         }
         let content = machine.content_of(&source)?;
         self.verify(&content)?;
@@ -157,8 +161,6 @@ pub(super) struct Placing {
     pub(super) directory_mode: Option<String>,
     pub(super) force: bool,
     pub(super) follow: bool,
-    /// The source is on the host: a `dest` that ends in a slash is then not made.
-    pub(super) on_host: bool,
 }
 
 impl Placing {
@@ -179,8 +181,14 @@ impl Placing {
         }
         let written = machine.write_with(&path, content, &self.options).map_err(|failure| failure.with("checksum", checksum.as_str()))?;
         let facts = machine.describe(&path);
+        let states = machine.diffing().then(|| machine.states(&path));
         let path = path.display().to_string();
         let mut outcome = machine.outcome().with("dest", path.as_str()).with("checksum", checksum);
+        outcome = match states {
+            _ if written.content_changed => outcome.with_diffs(None),
+            Some(states) => outcome.with("diff", states),
+            None => outcome,
+        };
         outcome = if written.content_changed {
             outcome.with("src", src.map_or_else(|| source_beside(&path), str::to_owned)).with("md5sum", sum(Algorithm::Md5)?)
         } else {
@@ -195,7 +203,7 @@ impl Placing {
     fn destination(&self, machine: &mut Machine, src: Option<&str>, dest: &str) -> Result<PathBuf, Failure> {
         let mut path = machine.path(dest);
         let name = src.and_then(|src| Path::new(src).file_name());
-        let folder = dest.ends_with('/') && !self.on_host;
+        let folder = dest.ends_with('/');
         if let Some(name) = name.filter(|_| folder || machine.is_dir(&path)) {
             if folder {
                 self.make_folder(machine, &path)?;
@@ -205,7 +213,10 @@ impl Placing {
         if self.follow && machine.stat(&path, false)?.is_some_and(|stat| stat.is_link()) {
             path = machine.resolve(&path);
         }
-        let parent = path.parent().unwrap_or(Path::new("/"));
+        let parent = match path.parent() {
+            Some(parent) if parent == Path::new("") => Path::new("."),
+            parent => parent.unwrap_or(Path::new("/")),
+        };
         // A prediction cannot know which directories earlier tasks would have made; a dry run must get past it.
         if !(machine.checking() || machine.is_dir(parent)) {
             return Err(Failure::new(format!("Destination directory {} does not exist", parent.display())));

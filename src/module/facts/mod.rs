@@ -220,7 +220,8 @@ fn choose(wanted: &[String]) -> Result<Vec<&'static str>, String> {
         match word.strip_prefix('!') {
             Some("all") => removed.extend(SUBSETS.iter().filter(|subset| !subset.minimal).map(|subset| subset.name)),
             Some("min") => minimal = false,
-            Some(word) => removed.extend(named(word)?),
+            // What nobody knows is not there to be left out.
+            Some(word) => removed.extend(named(word).unwrap_or_default()),
             None if word == "all" => added.extend(named("all")?),
             None => explicit.extend(named(word)?),
         }

@@ -52,6 +52,7 @@ impl Module for Copy {
             directory_mode: self.directory_mode.as_ref().map(|mode| mode.0.clone()),
             force: self.force,
             follow: self.follow,
+            on_host: self.remote_src,
         };
         if let Some(content) = &self.content {
             if self.dest.0.ends_with('/') || machine.is_dir(&machine.path(&self.dest.0)) {
@@ -161,6 +162,8 @@ pub(super) struct Placing {
     pub(super) directory_mode: Option<String>,
     pub(super) force: bool,
     pub(super) follow: bool,
+    /// The source is on the host: the result then has its checksums also when nothing was written.
+    pub(super) on_host: bool,
 }
 
 impl Placing {
@@ -194,6 +197,9 @@ impl Placing {
         } else {
             outcome.with("path", path)
         };
+        if self.on_host && !written.content_changed {
+            outcome = outcome.with("src", src).with("md5sum", sum(Algorithm::Md5)?);
+        }
         if let Some(backup) = written.backup {
             outcome = outcome.with("backup_file", backup.display().to_string());
         }
@@ -251,7 +257,12 @@ impl Placing {
             self.entry(machine, entry, &root.join(&entry.path))?;
         }
         let facts = machine.describe(&root);
-        Ok(machine.outcome().with_all(facts).with("dest", format!("{}/", dest.trim_end_matches('/'))).with("src", src))
+        let outcome = machine.outcome().with_all(facts).with("src", src);
+        Ok(if self.on_host {
+            outcome.with("dest", dest).with("checksum", Value::Null).with("md5sum", Value::Null)
+        } else {
+            outcome.with("dest", format!("{}/", dest.trim_end_matches('/')))
+        })
     }
 
     fn entry(&self, machine: &mut Machine, entry: &Entry, path: &Path) -> Result<(), Failure> {

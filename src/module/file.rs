@@ -60,7 +60,7 @@ impl Module for File {
         let found = machine.stat(&path, false)?;
         let found_state = found.as_ref().map_or("absent", Stat::state);
         if self.recurse && self.state.is_some_and(|state| state != State::Directory) {
-            return Err(Failure::new("recurse option requires state to be 'directory'").with("path", path.display().to_string()));
+            return Err(described(machine, &path, Failure::new("recurse option requires state to be 'directory'")));
         }
         if self._diff_peek.is_some() {
             let head = if machine.is_dir(&path) || found.is_none() { Vec::new() } else { machine.content_of(&path)?.head(8192).unwrap_or_default() };
@@ -84,7 +84,9 @@ impl Module for File {
             State::Touch => self.touch(machine, path.clone()),
             State::Link => self.link(machine, &path, found.as_ref()),
             // A file that has other names is just dressed when no `src` was given.
-            State::Hard if self.state.is_none() && self.src.is_none() => self.file(machine, path.clone()),
+            State::Hard if self.state.is_none() && self.src.is_none() => {
+                self.file(machine, path.clone()).map(|outcome| outcome.with("dest", path.display().to_string()))
+            }
             State::Hard => self.hard(machine, &path, found.as_ref()),
         };
         let states = machine.states(&path);

@@ -133,6 +133,7 @@ impl GetUrl {
         if let Some(status) = status {
             outcome = outcome.with("status_code", status);
         }
+        outcome = outcome.with("checksum_dest", Value::Null).with("checksum_src", Value::Null);
         Ok(outcome.with("dest", dest.display().to_string()).with("url", self.url.as_str()).with("msg", msg))
     }
 
@@ -194,17 +195,20 @@ impl GetUrl {
 
     fn place(&self, machine: &mut Machine, dest: &Path, answer: &Answer, content: &Content, begun: Instant) -> Result<Outcome, Failure> {
         let options = self.file.options(self.backup, None);
+        let before = if machine.stat(dest, true)?.is_some() { machine.checksum(dest, Algorithm::Sha1)?.into() } else { Value::Null };
         machine.write_with(dest, content, &options)?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();
         outcome.data = described;
-        let digest = content.checksum(Algorithm::Sha1).map_err(|error| Failure::new(error.to_string()))?;
+        let sum = |algorithm| content.checksum(algorithm).map_err(|error| Failure::new(error.to_string()));
+        let (digest, md5) = (sum(Algorithm::Sha1)?, sum(Algorithm::Md5)?);
         Ok(outcome
             .with("dest", dest.display().to_string())
             .with("url", answer.url.as_str())
-            .with("status_code", i64::from(answer.status))
+            .with("status_code", if answer.url.starts_with("file:") { Value::Null } else { i64::from(answer.status).into() })
             .with("msg", format!("{} ({} bytes)", answer.reason, answer.body.len()))
-            .with("checksum_dest", digest.as_str())
+            .with("checksum_dest", before)
+            .with("md5sum", md5)
             .with("checksum_src", digest)
             .with("elapsed", begun.elapsed().as_secs()))
     }

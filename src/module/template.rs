@@ -58,6 +58,7 @@ impl Module for Template {
             directory_mode: None,
             force: self.force,
             follow: self.follow,
+            on_host: false,
         };
         placing.file(machine, Some(&self.src.0), &content, &self.dest.0)
     }

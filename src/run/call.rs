@@ -196,6 +196,9 @@ impl ModuleCall<'_> {
     fn call(&self, name: &str, blobs: &mut Blobs) -> Result<Call, Trouble> {
         let entry = module::find(name).ok_or_else(|| Failure::new(format!("module `{name}` is not supported")))?;
         let mut params = self.params.clone();
+        if let ("setup", Ok(Some(python))) = (entry.name, self.python()) {
+            params.insert("_python".to_owned(), python.into());
+        }
         let mut attached = Vec::new();
         for param in entry.spec.params {
             let local = matches!(param.kind, Kind::LocalFile | Kind::LocalTemplate);

@@ -48,7 +48,7 @@ def calls(text, folder):
 def tree(folder):
     for path in sorted(pathlib.Path(folder).rglob("*")):
         mode, name = f"{path.lstat().st_mode & 0o7777:04o}", str(path.relative_to(folder))
-        if re.search(r"~$|tree.tgz", name):
+        if re.search(r"~$|tree.tgz|^fetched/localhost/", name):
             continue
         if path.is_symlink():
             yield f"link {name} {os.readlink(path)}"

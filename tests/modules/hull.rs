@@ -60,7 +60,7 @@ impl Hull {
             return None;
         }
         let root = PathBuf::from(format!("/proc/{}/root", child.id()));
-        let agent = Agent::on(Box::new(requests), Box::new(std::io::Read::chain(&first[..], replies)));
+        let agent = Agent::on(Box::new(requests), Box::new(std::io::Read::chain(std::io::Cursor::new(first), replies)));
         Some(Self { child, agent: Some(agent), root })
     }
 

@@ -71,9 +71,9 @@ fn postgres() -> Option<Server> {
     let place = folder.path().to_str().unwrap().to_owned();
     let owned = Command::new("chown").args(["postgres", &place]).status().is_ok_and(|status| status.success());
     let initdb = programs.join("initdb");
-    let made =
-        Command::new("runuser").args(["-u", "postgres", "--", initdb.to_str().unwrap(), "-A", "trust", "-D", &format!("{place}/data")]);
-    if !(owned && ran(made)) {
+    let mut made = Command::new("runuser");
+    made.args(["-u", "postgres", "--", initdb.to_str().unwrap(), "-A", "trust", "-D", &format!("{place}/data")]);
+    if !(owned && ran(&mut made)) {
         println!("skipped: postgresql_*: no cluster can be made here");
         return None;
     }

@@ -46,7 +46,10 @@ pub(in crate::machine) fn secured<S: Stream + 'static>(
     };
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
     while connection.is_handshaking() {
-        connection.complete_io(&mut stream).map_err(|error| failed(error.to_string()))?;
+        connection.complete_io(&mut stream).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Error::InvalidCertificate(reason)) => format!("Failed to validate the SSL certificate for {host}: {reason:?}"),
+            _ => failed(error.to_string()),
+        })?;
     }
     Ok(Box::new(StreamOwned::new(connection, stream)))
 }
@@ -174,7 +177,7 @@ mod tests {
             (both, "localhost", true, Some("authority.pem"), Ok("safe")),
             (&both[1..], "127.0.0.1", true, Some("authority.pem"), Ok("safe")),
             (both, "localhost", false, None, Ok("safe")),
-            (both, "localhost", true, Some("server.pem"), Err("cannot connect to localhost safely: invalid peer certificate: ")),
+            (both, "localhost", true, Some("server.pem"), Err("Failed to validate the SSL certificate for localhost: UnknownIssuer")),
             (both, "localhost", true, Some("server.key"), Err("there is no certificate in ")),
         ] {
             let url = format!("https://{host}:{}/", serve(versions));

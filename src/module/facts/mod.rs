@@ -30,12 +30,14 @@ pub(super) struct Source {
     environment: BTreeMap<String, String>,
     fact_path: PathBuf,
     limit: Duration,
+    /// The Python that tasks of this host run by, where that is said.
+    python: Option<PathBuf>,
 }
 
 impl Source {
     /// This host, with the environment that programs of the task see.
-    pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration) -> Self {
-        Self { root: PathBuf::from("/"), environment, fact_path, limit }
+    pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration, python: Option<PathBuf>) -> Self {
+        Self { root: PathBuf::from("/"), environment, fact_path, limit, python }
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -272,6 +274,7 @@ mod tests {
                 environment: BTreeMap::new(),
                 fact_path: root.path().join("etc/ansible/facts.d"),
                 limit: Duration::from_secs(5),
+                python: None,
             };
             (root, source)
         }

@@ -41,6 +41,9 @@ impl ModuleCall<'_> {
             let undo = self.undo()?;
             call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link, undo).await?;
         }
+        if let Some(user) = removed_user(&call) {
+            self.session(&endpoint).await?.dismiss(&user).await;
+        }
         let limit = call.detach;
         let environment = call.environment.clone();
         let started = self.send(&link, &endpoint, call, blobs).await?;
@@ -379,6 +382,12 @@ pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<Pa
         [Some(place.join(folder).join(name)), above, Some(place.join(name))]
     });
     candidates.flatten().find(|path| path.exists())
+}
+
+/// The user whom a call removes.
+fn removed_user(call: &Call) -> Option<String> {
+    let text = |name: &str| call.params.get(name).and_then(wire::Value::as_str);
+    (call.module == "user" && !call.check && text("state") == Some("absent")).then(|| text("name").map(str::to_owned)).flatten()
 }
 
 /// Whether this is a task that finds facts.

@@ -19,6 +19,8 @@ pub(super) struct Outgoing<'a> {
     /// Over what is sent by itself.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: &'a [u8],
+    /// Whether what comes packed is unpacked.
+    pub(super) unpack: bool,
 }
 
 impl Outgoing<'_> {
@@ -233,7 +235,7 @@ mod tests {
     }
 
     fn get() -> Outgoing<'static> {
-        Outgoing { method: "GET".into(), headers: Vec::new(), body: &[] }
+        Outgoing { method: "GET".into(), headers: Vec::new(), body: &[], unpack: true }
     }
 
     fn answer(text: &str) -> Result<(u16, String), String> {
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn the_head_has_what_servers_need() {
         let headers = vec![("content-type".to_owned(), "text/x\r\nEvil: 1".to_owned())];
-        let post = Outgoing { method: "POST".into(), headers, body: b"a=1" };
+        let post = Outgoing { method: "POST".into(), headers, body: b"a=1", unpack: true };
         let url = Url::parse("http://u:pw@h:81/p?q").unwrap();
         assert_eq!(
             post.head(&url, false),

@@ -10,6 +10,7 @@ mod bad;
 mod bridge;
 mod check;
 mod crash_points;
+mod facts;
 mod inventory;
 mod language;
 mod live;

@@ -195,7 +195,8 @@ impl Machine {
         facts.insert("gid".into(), stat.gid().into());
         facts.insert("owner".into(), text(User::numbered(stat.uid()).map(|user| user.name), stat.uid()).into());
         facts.insert("group".into(), text(Group::numbered(stat.gid()).map(|group| group.name), stat.gid()).into());
-        facts.insert("mode".into(), format!("{:04o}", stat.mode()).into());
+        // Not as `stat` has it: `01777`.
+        facts.insert("mode".into(), format!("0{:03o}", stat.mode()).into());
         facts.insert("size".into(), stat.meta.len().into());
         facts.insert("state".into(), stat.state().into());
         facts
@@ -216,7 +217,8 @@ pub(super) fn stat(path: &Path, follow: bool) -> io::Result<Option<Stat>> {
     let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
     match found {
         Ok(meta) => Ok(Some(Stat::from(meta))),
-        Err(error) if absent(&error) => Ok(None),
+        // A link to itself points to nothing.
+        Err(error) if absent(&error) || follow && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -302,6 +304,8 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> P
         User::named(user).map(|user| user.home)
     };
     match home {
+        // Joining nothing would add a slash.
+        Some(home) if tail.is_empty() => home,
         Some(home) => home.join(tail.trim_start_matches('/')),
         None => PathBuf::from(text),
     }
@@ -353,12 +357,13 @@ mod tests {
             ("/srv/${APP}2", "/srv/shop2"),
             ("~/x", "/home/web/x"),
             ("~", "/home/web"),
+            ("~root", "/root"),
             ("~root/x", "/root/x"),
             ("~nobody-here/x", "~nobody-here/x"),
             ("/a/$NOPE/b$", "/a/$NOPE/b$"),
             ("/a~b", "/a~b"),
         ] {
-            assert_eq!(expand(text, &variable), PathBuf::from(expected), "{text}");
+            assert_eq!(expand(text, &variable).as_os_str(), expected, "{text}");
         }
     }
 

@@ -132,6 +132,15 @@ impl Machine {
         }
     }
 
+    /// Says what of its file the last difference is about.
+    pub fn label_diff(&mut self, what: &str) {
+        if let Some(diff) = self.diff.last_mut() {
+            for header in [&mut diff.before_header, &mut diff.after_header] {
+                header.push_str(what);
+            }
+        }
+    }
+
     /// What was changed of `path` beside its content, as the results of `file` have it: before and after.
     pub fn states(&self, path: &Path) -> Map {
         let path = ("path".to_owned(), Value::from(path.display().to_string()));
@@ -158,6 +167,9 @@ impl Machine {
     pub fn failure(&mut self, mut failure: Failure) -> Failure {
         failure.changed |= self.changed && !self.settings.check;
         failure.warnings.append(&mut self.warnings);
+        if !failure.warnings.is_empty() {
+            failure.data.insert("warnings".to_owned(), failure.warnings.clone().into());
+        }
         failure
     }
 
@@ -210,6 +222,22 @@ impl Outcome {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.data.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Adds the differences to the result as a list, with `more` at its end.
+    #[must_use]
+    pub fn with_diffs(self, more: Option<Map>) -> Self {
+        let one = |diff: &Diff| {
+            let headers = [("before_header", &diff.before_header), ("after_header", &diff.after_header)];
+            let headers = headers.into_iter().filter(|(_, header)| !header.is_empty());
+            let entries = headers.chain([("before", &diff.before), ("after", &diff.after)]);
+            entries.map(|(name, text)| (name.to_owned(), Value::from(text.as_str()))).collect::<Map>()
+        };
+        if self.diff.is_empty() {
+            return self;
+        }
+        let diffs: Vec<Map> = self.diff.iter().map(one).chain(more).collect();
+        self.with("diff", diffs)
     }
 
     /// Adds entries to the result.

@@ -116,7 +116,7 @@ impl Server {
         let failed = |error: io::Error| format!("cannot connect to the mail server {}:{}: {error}", self.host, self.port);
         let stream = dial(&self.host, self.port, self.timeout).map_err(failed)?;
         let mut line = match self.security {
-            Security::Always => Line::Safe(secured(stream, &self.host, true, None)?),
+            Security::Always => Line::Safe(secured(stream, &self.host, true, None, None)?),
             _ => Line::Plain(stream),
         };
         line.insist("", 2, "the mail server turns us away")?;
@@ -129,7 +129,7 @@ impl Server {
             }
             line.insist("STARTTLS", 2, "the mail server does not begin to encrypt")?;
             line = match line {
-                Line::Plain(stream) => Line::Safe(secured(stream, &self.host, self.security == Security::StartTls, None)?),
+                Line::Plain(stream) => Line::Safe(secured(stream, &self.host, self.security == Security::StartTls, None, None)?),
                 safe @ Line::Safe(_) => safe,
             };
             offers = self.hello(&mut line)?;

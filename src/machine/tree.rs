@@ -6,6 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+
 use super::image::Look;
 use super::intent::Intent;
 use super::write::Temporary;
@@ -160,6 +162,36 @@ impl Machine {
     /// # Errors
     /// The system's.
     pub fn times(&mut self, path: &Path, accessed: Option<SystemTime>, modified: Option<SystemTime>) -> Result<bool, Failure> {
+        self.retime(path, accessed, modified, |path| {
+            let mut times = FileTimes::new();
+            if let Some(accessed) = accessed {
+                times = times.set_accessed(accessed);
+            }
+            if let Some(modified) = modified {
+                times = times.set_modified(modified);
+            }
+            File::open(path)?.set_times(times)
+        })
+    }
+
+    /// Sets both times to now, which whoever may write a file may do, not only its owner.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn touch(&mut self, path: &Path) -> Result<bool, Failure> {
+        let now = Some(SystemTime::now());
+        let clock = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let both = Timestamps { last_access: clock, last_modification: clock };
+        self.retime(path, now, now, |path| Ok(utimensat(CWD, path, &both, AtFlags::empty())?))
+    }
+
+    fn retime(
+        &mut self,
+        path: &Path,
+        accessed: Option<SystemTime>,
+        modified: Option<SystemTime>,
+        set: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<bool, Failure> {
         let Some(stat) = self.stat(path, true)? else { return Ok(false) };
         let differs = |wanted: Option<SystemTime>, there: io::Result<SystemTime>| wanted.filter(|wanted| there.ok() != Some(*wanted));
         let (accessed, modified) = (differs(accessed, stat.meta.accessed()), differs(modified, stat.meta.modified()));
@@ -179,14 +211,7 @@ impl Machine {
         }
         let after = Look { accessed: accessed.map(since_epoch), modified: modified.map(since_epoch), ..Look::default() };
         self.intend(&Intent::Attributes { path, after })?;
-        let mut times = FileTimes::new();
-        if let Some(accessed) = accessed {
-            times = times.set_accessed(accessed);
-        }
-        if let Some(modified) = modified {
-            times = times.set_modified(modified);
-        }
-        File::open(path).and_then(|file| file.set_times(times)).map_err(|error| failed("set the times of", path, &error))?;
+        set(path).map_err(|error| failed("set the times of", path, &error))?;
         Ok(true)
     }
 }

@@ -92,7 +92,19 @@ impl Machine {
         let digest = content.digest().map_err(|error| failed("read", path, &error))?;
         let name = Temporary::name_beside(path);
         self.intend(&Intent::Place { path, digest, temporary: &name })?;
-        let temporary = Temporary::create(name, path)?;
+        let temporary = match Temporary::create(name, path) {
+            // Nothing can be put beside it, but it can be written itself.
+            Err(_) if options.unsafe_writes && file.is_some() && options.validate.is_none() => {
+                if options.backup {
+                    written.backup = Some(self.backup(path)?);
+                }
+                self.rewrite(path, content)?;
+                self.changed = true;
+                self.attributes(path, &options.attributes)?;
+                return Ok(written);
+            }
+            created => created?,
+        };
         temporary.fill(content)?;
         if let Some(validate) = &options.validate {
             self.validate(validate, &temporary.path)?;
@@ -127,13 +139,18 @@ impl Machine {
                         io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                     ) =>
             {
-                let digest = content.digest().map_err(|error| failed("read", path, &error))?;
-                self.intend(&Intent::Rewrite { path, digest })?;
-                let file = OpenOptions::new().write(true).truncate(true).open(path);
-                file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", path, &error))
+                self.rewrite(path, content)
             }
             Err(error) => Err(failed("write", path, &error)),
         }
+    }
+
+    /// Writes into a file that cannot be replaced.
+    fn rewrite(&mut self, path: &Path, content: &Content) -> Result<(), Failure> {
+        let digest = content.digest().map_err(|error| failed("read", path, &error))?;
+        self.intend(&Intent::Rewrite { path, digest })?;
+        let file = OpenOptions::new().write(true).truncate(true).open(path);
+        file.and_then(|mut file| content.write_to(&mut file)).map_err(|error| failed("write", path, &error))
     }
 
     /// Runs the `validate` command on a file.

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::dpkg::{Database, compare_versions};
 use super::prelude::*;
-use crate::machine::Undo;
+use crate::machine::http::Exchange;
+use crate::machine::{Content, Undo};
 use cache::update;
 use wanted::Wanted;
 
@@ -34,7 +35,7 @@ params! {
         name | package | pkg: Vec<String> = Vec::new(),
         /// How they shall be; `fixed` repairs what is half installed.
         state: State = State::Present,
-        /// A `.deb` file on the host.
+        /// A `.deb` file on the host, or its address.
         deb: Option<PathText>,
         /// Ask the archives for their lists first.
         update_cache: Option<bool>,
@@ -107,6 +108,13 @@ impl Module for Apt {
     }
 }
 
+/// A package from an address.
+fn fetched(url: &str) -> Result<Content, Failure> {
+    let failed = |why: String| Failure::new(format!("Failure downloading {url}, {why}"));
+    let answer = Exchange { unpack: false, ..Exchange::get(url) }.send().map_err(failed)?;
+    if answer.status == 200 { Ok(answer.body.into()) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+}
+
 impl Apt {
     /// The result, and whether anything beside the cache was asked for.
     fn work(&self, machine: &mut Machine) -> Result<(Option<Completed>, bool), Failure> {
@@ -114,7 +122,8 @@ impl Apt {
             machine.act(&Command::new("apt-get").arg("clean"), Undo::Nothing)?;
         }
         if let Some(deb) = &self.deb {
-            return Ok((self.install_file(&machine.path(&deb.0), machine)?, true));
+            let path = if deb.0.contains("://") { machine.scratch_file("package.deb", fetched(&deb.0)?, false)? } else { machine.path(&deb.0) };
+            return Ok((self.install_file(&path, machine)?, true));
         }
         if self.upgrade != Upgrade::No {
             let verb: &[&str] = match self.upgrade {
@@ -188,7 +197,7 @@ impl Apt {
 
     fn install_file(&self, path: &Path, machine: &mut Machine) -> Result<Option<Completed>, Failure> {
         if !path.is_file() {
-            return Err(Failure::new(format!("there is no package {}; a URL must be fetched with `get_url` first", path.display())));
+            return Err(Failure::new(format!("there is no package {}", path.display())));
         }
         let fields = machine.query(&Command::new("dpkg-deb").arg("-f").arg(path).args(["Package", "Version"]).plain())?;
         if !fields.succeeded() {

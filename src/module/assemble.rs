@@ -56,10 +56,15 @@ impl Module for Assemble {
             directory_mode: None,
             force: true,
             follow: false,
-            on_host: true,
+            on_host: self.remote_src,
         };
         let outcome = placing.file(machine, Some(&self.src.0), &content, &self.dest.0)?;
-        Ok(outcome.with("msg", "OK"))
+        let alone = outcome.data.get("diff").and_then(Value::as_list).and_then(<[Value]>::first).cloned();
+        let outcome = outcome.with("msg", "OK");
+        Ok(match alone {
+            Some(diff) => outcome.with("diff", diff),
+            None => outcome,
+        })
     }
 }
 

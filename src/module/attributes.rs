@@ -1,7 +1,8 @@
 //! What every module that makes files takes: mode, owner, group, flags, SELinux context.
 
 use super::params::ModeText;
-use crate::machine::{Attributes, WriteOptions};
+use crate::machine::owner::{Group, User};
+use crate::machine::{Attributes, Machine, WriteOptions};
 use crate::params;
 
 params! {
@@ -36,6 +37,28 @@ impl FileAttributes {
             group: self.group.clone(),
             flags: self.attributes.clone(),
             no_follow: false,
+        }
+    }
+
+    /// Says in check mode which owners there are not: earlier tasks may be about to make them.
+    pub(super) fn foresee(&self, machine: &mut Machine) {
+        let known = |name: &str, named: bool, numbered: fn(u32) -> bool| named || name.parse().is_ok_and(numbered);
+        let missing = |kind: &str, number: &str, name: &str| {
+            let who = if name.parse::<u32>().is_ok() { format!("{kind} with {number} {name}") } else { format!("{kind} {name}") };
+            format!("failed to look up {who}. Create {kind} up to this point in real play")
+        };
+        if !machine.checking() {
+            return;
+        }
+        if let Some(name) =
+            self.owner.as_deref().filter(|name| !known(name, User::named(name).is_some(), |uid| User::numbered(uid).is_some()))
+        {
+            machine.warn(missing("user", "uid", name));
+        }
+        if let Some(name) =
+            self.group.as_deref().filter(|name| !known(name, Group::named(name).is_some(), |gid| Group::numbered(gid).is_some()))
+        {
+            machine.warn(missing("group", "gid", name));
         }
     }
 

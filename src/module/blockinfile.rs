@@ -66,7 +66,8 @@ impl Module for BlockInFile {
         }
         let bytes = text.as_ref().map_or_else(|| new.clone().into_bytes(), |text| text.bytes_of(&new));
         let written = edit.save(machine, &path, bytes)?;
-        let outcome = machine.outcome().with("msg", if text.is_none() { "File created" } else { msg });
+        machine.label_diff(" (content)");
+        let outcome = Edit::outcome(machine, &path).with("msg", if text.is_none() { "File created" } else { msg });
         Ok(match written.backup {
             Some(backup) => outcome.with("backup_file", backup.display().to_string()),
             None => outcome,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::prelude::*;
 use crate::machine::{Algorithm, Content, Entry, Item, Received, WriteOptions};
+use crate::wire::carried;
 
 params! {
     pub struct Copy {
@@ -45,6 +46,7 @@ impl Module for Copy {
     const REVERSIBLE: Reversible = Reversible::Exact;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
+        self.file.foresee(machine);
         let placing = Placing {
             options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: self.directory_mode.as_ref().map(|mode| mode.0.clone()),
@@ -56,7 +58,7 @@ impl Module for Copy {
             if self.dest.0.ends_with('/') || machine.is_dir(&machine.path(&self.dest.0)) {
                 return Err(Failure::new("can not use content with a dir as dest"));
             }
-            return placing.file(machine, None, &text_of(content).into(), &self.dest.0);
+            return placing.file(machine, None, &Content::Bytes(carried::bytes_of(&text_of(content))), &self.dest.0);
         }
         let src = self.src.as_ref().map(|src| src.0.as_str()).unwrap_or_default();
         match machine.received("src").cloned() {
@@ -91,6 +93,9 @@ impl Copy {
         if stat.is_dir() {
             let entries = entries_of(machine, &source, self.local_follow)?;
             return placing.tree(machine, src, &entries, &self.dest.0);
+        }
+        if !stat.is_file() {
+            return Err(Failure::new(format!("Cannot copy invalid source '{src}': not a file")));
         }
         let content = machine.content_of(&source)?;
         self.verify(&content)?;
@@ -157,7 +162,7 @@ pub(super) struct Placing {
     pub(super) directory_mode: Option<String>,
     pub(super) force: bool,
     pub(super) follow: bool,
-    /// The source is on the host: a `dest` that ends in a slash is then not made.
+    /// The source is on the host: the result then has its checksums also when nothing was written.
     pub(super) on_host: bool,
 }
 
@@ -179,13 +184,22 @@ impl Placing {
         }
         let written = machine.write_with(&path, content, &self.options).map_err(|failure| failure.with("checksum", checksum.as_str()))?;
         let facts = machine.describe(&path);
+        let states = machine.diffing().then(|| machine.states(&path));
         let path = path.display().to_string();
         let mut outcome = machine.outcome().with("dest", path.as_str()).with("checksum", checksum);
+        outcome = match states {
+            _ if written.content_changed => outcome.with_diffs(None),
+            Some(states) => outcome.with("diff", states),
+            None => outcome,
+        };
         outcome = if written.content_changed {
             outcome.with("src", src.map_or_else(|| source_beside(&path), str::to_owned)).with("md5sum", sum(Algorithm::Md5)?)
         } else {
             outcome.with("path", path)
         };
+        if self.on_host && !written.content_changed {
+            outcome = outcome.with("src", src).with("md5sum", sum(Algorithm::Md5)?);
+        }
         if let Some(backup) = written.backup {
             outcome = outcome.with("backup_file", backup.display().to_string());
         }
@@ -195,7 +209,7 @@ impl Placing {
     fn destination(&self, machine: &mut Machine, src: Option<&str>, dest: &str) -> Result<PathBuf, Failure> {
         let mut path = machine.path(dest);
         let name = src.and_then(|src| Path::new(src).file_name());
-        let folder = dest.ends_with('/') && !self.on_host;
+        let folder = dest.ends_with('/');
         if let Some(name) = name.filter(|_| folder || machine.is_dir(&path)) {
             if folder {
                 self.make_folder(machine, &path)?;
@@ -205,7 +219,10 @@ impl Placing {
         if self.follow && machine.stat(&path, false)?.is_some_and(|stat| stat.is_link()) {
             path = machine.resolve(&path);
         }
-        let parent = path.parent().unwrap_or(Path::new("/"));
+        let parent = match path.parent() {
+            Some(parent) if parent == Path::new("") => Path::new("."),
+            parent => parent.unwrap_or(Path::new("/")),
+        };
         // A prediction cannot know which directories earlier tasks would have made; a dry run must get past it.
         if !(machine.checking() || machine.is_dir(parent)) {
             return Err(Failure::new(format!("Destination directory {} does not exist", parent.display())));
@@ -240,7 +257,12 @@ impl Placing {
             self.entry(machine, entry, &root.join(&entry.path))?;
         }
         let facts = machine.describe(&root);
-        Ok(machine.outcome().with_all(facts).with("dest", format!("{}/", dest.trim_end_matches('/'))).with("src", src))
+        let outcome = machine.outcome().with_all(facts).with("src", src);
+        Ok(if self.on_host {
+            outcome.with("dest", dest).with("checksum", Value::Null).with("md5sum", Value::Null)
+        } else {
+            outcome.with("dest", format!("{}/", dest.trim_end_matches('/')))
+        })
     }
 
     fn entry(&self, machine: &mut Machine, entry: &Entry, path: &Path) -> Result<(), Failure> {

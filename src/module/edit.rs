@@ -5,47 +5,27 @@ use std::path::{Path, PathBuf};
 use super::prelude::*;
 use crate::machine::{WriteOptions, Written};
 use crate::regex::{self, Flags, Regex};
+use crate::wire::carried;
 
 /// What is said of a file whose content was right already.
 const DRESSED: &str = "ownership, perms or SE linux context changed";
 
-/// A file's content as text. Bytes that are not UTF-8 are carried along in a private area of Unicode.
+/// A file's content as text. Bytes that are not UTF-8 are carried along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
-    escaped: bool,
+    carries: bool,
 }
-
-/// Where byte 0 would be; only 128 to 255 are used.
-const ESCAPE: u32 = 0x0010_FE00;
 
 impl Text {
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
-        let bytes = match String::from_utf8(bytes) {
-            Ok(text) => return Self { text, escaped: false },
-            Err(error) => error.into_bytes(),
-        };
-        let mut text = String::with_capacity(bytes.len());
-        for chunk in bytes.utf8_chunks() {
-            text.push_str(chunk.valid());
-            text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(ESCAPE + u32::from(*byte))));
-        }
-        Self { text, escaped: true }
+        let carries = std::str::from_utf8(&bytes).is_err();
+        Self { text: carried::text_of(bytes), carries }
     }
 
     /// The bytes of `text`, which was made out of this one.
     pub(super) fn bytes_of(&self, text: &str) -> Vec<u8> {
-        if !self.escaped {
-            return text.as_bytes().to_vec();
-        }
-        let mut bytes = Vec::with_capacity(text.len());
-        for character in text.chars() {
-            match (character as u32).checked_sub(ESCAPE).map(u8::try_from) {
-                Some(Ok(byte)) if byte >= 0x80 => bytes.push(byte),
-                _ => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        bytes
+        if self.carries { carried::bytes_of(text) } else { text.as_bytes().to_vec() }
     }
 }
 
@@ -116,6 +96,13 @@ impl Edit {
             machine.make_dir(&folder, &Attributes::default())?;
         }
         machine.write_with(&path, &bytes.into(), &self.options)
+    }
+
+    /// What came of an edit, with the differences of content and attributes apart.
+    pub(super) fn outcome(machine: &mut Machine, path: &Path) -> Outcome {
+        let name = format!("{} (file attributes)", path.display());
+        let attributes = ["before_header", "after_header"].map(|side| (side.to_owned(), Value::from(name.as_str())));
+        machine.outcome().with_diffs(Some(Map::from_iter(attributes)))
     }
 
     /// Dresses a file whose content stays, and says so in Ansible's words.

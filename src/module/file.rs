@@ -50,11 +50,17 @@ impl Module for File {
     const REVERSIBLE: Reversible = Reversible::Exact;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let path = machine.path(&self.path.0);
+        let mut path = machine.path(&self.path.0);
+        if let (Some(State::Hard), Some(name)) = (self.state, self.src.as_ref().and_then(|src| Path::new(&src.0).file_name()))
+            && machine.is_dir(&path)
+        {
+            path.push(name);
+        }
+        self.file.foresee(machine);
         let found = machine.stat(&path, false)?;
         let found_state = found.as_ref().map_or("absent", Stat::state);
         if self.recurse && self.state.is_some_and(|state| state != State::Directory) {
-            return Err(Failure::new("recurse option requires state to be 'directory'").with("path", path.display().to_string()));
+            return Err(described(machine, &path, Failure::new("recurse option requires state to be 'directory'")));
         }
         if self._diff_peek.is_some() {
             let head = if machine.is_dir(&path) || found.is_none() { Vec::new() } else { machine.content_of(&path)?.head(8192).unwrap_or_default() };
@@ -78,7 +84,9 @@ impl Module for File {
             State::Touch => self.touch(machine, path.clone()),
             State::Link => self.link(machine, &path, found.as_ref()),
             // A file that has other names is just dressed when no `src` was given.
-            State::Hard if self.state.is_none() && self.src.is_none() => self.file(machine, path.clone()),
+            State::Hard if self.state.is_none() && self.src.is_none() => {
+                self.file(machine, path.clone()).map(|outcome| outcome.with("dest", path.display().to_string()))
+            }
             State::Hard => self.hard(machine, &path, found.as_ref()),
         };
         let states = machine.states(&path);
@@ -95,9 +103,31 @@ fn described(machine: &Machine, path: &Path, mut failure: Failure) -> Failure {
 }
 
 fn absent(machine: &mut Machine, path: &Path) -> Result<Outcome, Failure> {
+    let inside = if machine.diffing() && machine.stat(path, false)?.is_some_and(|stat| stat.is_dir()) { Some(inside(machine, path)?) } else { None };
     machine.remove(path)?;
+    let mut states = machine.states(path);
+    if let (Some(inside), Some(Value::Map(before))) = (inside, states.get_mut("before")) {
+        before.insert("path_content".to_owned(), inside.into());
+    }
     let facts = if machine.checking() { machine.describe(path) } else { Map::new() };
-    Ok(machine.outcome().with("path", path.display().to_string()).with("state", "absent").with_all(facts))
+    Ok(machine.outcome().with("path", path.display().to_string()).with("state", "absent").with_all(facts).with("diff", states))
+}
+
+/// What goes with a directory.
+fn inside(machine: &Machine, path: &Path) -> Result<Map, Failure> {
+    let (mut directories, mut files, mut waiting) = (Vec::new(), Vec::new(), vec![path.to_owned()]);
+    while let Some(directory) = waiting.pop() {
+        for path in machine.list(&directory)? {
+            let shown = path.display().to_string();
+            if machine.stat(&path, false)?.is_some_and(|stat| stat.is_dir()) {
+                directories.push(shown);
+                waiting.push(path);
+            } else {
+                files.push(shown);
+            }
+        }
+    }
+    Ok(Map::from_iter([("directories".to_owned(), directories.into()), ("files".to_owned(), files.into())]))
 }
 
 impl File {
@@ -179,6 +209,9 @@ impl File {
     }
 
     fn set_times(&self, machine: &mut Machine, path: &Path, default: &str) -> Result<bool, Failure> {
+        if [&self.access_time, &self.modification_time].into_iter().all(|time| time.as_deref().unwrap_or(default) == "now") {
+            return machine.touch(path);
+        }
         let time = |text: &Option<String>, format: &str| time(machine, text.as_deref().unwrap_or(default), format);
         let accessed = time(&self.access_time, &self.access_time_format)?;
         let modified = time(&self.modification_time, &self.modification_time_format)?;

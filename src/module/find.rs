@@ -103,7 +103,7 @@ impl Module for Find {
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let sieve = self.sieve()?;
         let (mut files, mut examined, mut skipped) = (Vec::new(), 0_usize, Map::new());
-        for text in &self.paths {
+        'roots: for text in &self.paths {
             let root = machine.path(text);
             if !machine.is_dir(&root) {
                 let reason = format!("'{}' is not a directory", root.display());
@@ -127,6 +127,11 @@ impl Module for Find {
                 }
                 for path in entries {
                     let Some(stat) = machine.stat(&path, false)? else { continue };
+                    if let Some(reason) = self.misread(machine, &sieve, &path, &stat)? {
+                        machine.warn(format!("Skipped '{text}' path due to this access issue: {reason}\n"));
+                        skipped.insert(text.clone(), reason.into());
+                        continue 'roots;
+                    }
                     if self.recurse && self.enters(machine, &path, &stat) {
                         waiting.push((path.clone(), depth + 1));
                     }
@@ -172,6 +177,19 @@ impl Find {
             mode,
             now: SystemTime::now(),
         })
+    }
+
+    /// Why the content of a file that is looked into cannot be what `encoding` says: that ends the search in its path.
+    fn misread(&self, machine: &Machine, sieve: &Sieve, path: &Path, stat: &Stat) -> Result<Option<String>, Failure> {
+        let Some(encoding) = self.encoding.as_deref().filter(|_| sieve.contains.is_some() && stat.is_file()) else { return Ok(None) };
+        if !matches!(encoding.to_lowercase().replace('_', "-").as_str(), "utf-8" | "utf8" | "ascii") {
+            return Err(Failure::new(format!("`encoding`: expected `utf-8`, found `{encoding}`: no other is known here")));
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        if !sieve.names.is_empty() && !sieve.names.iter().any(|pattern| pattern.fits(&name)) || std::str::from_utf8(&machine.read(path)?).is_ok() {
+            return Ok(None);
+        }
+        Ok(Some(format!("Failed to read the file {} due to an encoding error. current encoding: {encoding}", path.display())))
     }
 
     fn enters(&self, machine: &Machine, path: &Path, stat: &Stat) -> bool {

@@ -4,12 +4,14 @@
 //! - get_url: {url: "https://example.com/app.tar.gz", dest: /opt/app.tar.gz, checksum: "sha256:…", mode: "0644"}
 //! ```
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::prelude::*;
 use super::Field as _;
-use crate::machine::http::{Answer, Exchange, basic};
+use super::web::{authorization, identity, replace};
+use crate::machine::clock::{Moment, Period};
+use crate::machine::http::{Answer, Exchange};
 use crate::machine::{Algorithm, Content};
 
 params! {
@@ -42,6 +44,16 @@ params! {
         http_agent: String = "ansible-httpget",
         /// Use the proxies of the environment.
         use_proxy: bool = true,
+        /// A certificate to show, and its key unless that is in `client_key`.
+        client_cert: Option<PathText>,
+        /// The key of that certificate.
+        client_key: Option<PathText>,
+        /// Take user and password from `~/.netrc` of the host when none is given.
+        use_netrc: bool = true,
+        /// Headers that a redirect does not get.
+        unredirected_headers: Vec<String> = Vec::<String>::new(),
+        /// Unpack what comes packed by gzip.
+        decompress: bool = true,
         /// Taken for playbooks that set it; files are made beside `dest`.
         tmp_dest: Option<PathText>,
     }
@@ -52,24 +64,28 @@ impl Module for GetUrl {
     const REVERSIBLE: Reversible = Reversible::Exact;
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
-        let dest = self.dest(machine);
-        let expected = self.checksum.as_deref().map(|text| self.expected(text, &dest)).transpose()?;
-        let there = machine.stat(&dest, true)?.is_some();
-        if there && !self.force {
-            let right = match &expected {
-                None => true,
-                Some((algorithm, digest)) => machine.checksum(&dest, *algorithm)?.eq_ignore_ascii_case(digest),
-            };
-            if right {
-                return self.keep(machine, &dest);
-            }
-        }
         let begun = Instant::now();
+        let dest = machine.path(&self.dest.0);
+        let folder = machine.is_dir(&dest);
+        let expected = self.checksum.as_deref().map(|text| self.expected(text, &dest, machine)).transpose()?;
+        let there = machine.stat(&dest, true)?.filter(|_| !folder);
+        if let (Some(_), Some((algorithm, digest)), false) = (&there, &expected, self.force)
+            && machine.checksum(&dest, *algorithm)?.eq_ignore_ascii_case(digest)
+        {
+            return self.keep(machine, &dest, "file already exists", None);
+        }
+        // One whose checksum is wrong is fetched, however old it is there.
+        let since = there.filter(|_| !self.force && expected.is_none()).and_then(|stat| stat.meta.modified().ok());
+        let answer = self.fetch(machine, &self.url, since, begun)?;
+        let dest = if folder { dest.join(name_of(&answer)) } else { dest };
+        if answer.status == 304 {
+            return self.keep(machine, &dest, "HTTP Error 304: Not Modified", Some(304));
+        }
         if machine.checking() {
             machine.mark_changed();
-            return Ok(machine.outcome().with("dest", dest.display().to_string()).with("url", self.url));
+            let msg = format!("{} (unknown bytes)", answer.reason);
+            return Ok(machine.outcome().with("dest", dest.display().to_string()).with("url", self.url).with("msg", msg));
         }
-        let answer = self.fetch(&self.url, begun)?;
         let content: Content = answer.body.clone().into();
         if let Some((algorithm, digest)) = &expected {
             let found = content.checksum(*algorithm).map_err(|error| Failure::new(error.to_string()))?;
@@ -82,38 +98,70 @@ impl Module for GetUrl {
     }
 }
 
-impl GetUrl {
-    fn dest(&self, machine: &Machine) -> PathBuf {
-        let dest = machine.path(&self.dest.0);
-        if !machine.is_dir(&dest) {
-            return dest;
-        }
-        let path = self.url.split(['?', '#']).next().unwrap_or_default();
-        dest.join(path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html"))
-    }
+/// What a file that goes into a directory is called: as the server says, else as the address does.
+fn name_of(answer: &Answer) -> String {
+    let said = answer.header("content-disposition").and_then(|text| text.split(';').find_map(|part| part.trim().strip_prefix("filename=")));
+    let path = answer.url.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    let name = said.map_or(path, |name| name.trim_matches('"'));
+    name.rsplit(['/', '\\']).next().filter(|name| !matches!(*name, "" | "." | "..")).unwrap_or("index.html").to_owned()
+}
 
+/// A digest without what is written round it.
+fn bare(digest: &str) -> String {
+    digest.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// A moment as HTTP writes it.
+fn http_date(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let moment = Moment::at(seconds, 0, Period::default());
+    let name = |names: &[&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or_default();
+    let (day, month) = (name(&DAYS, moment.weekday), name(&MONTHS, moment.month - 1));
+    format!("{day}, {:02} {month} {} {:02}:{:02}:{:02} GMT", moment.day, moment.year, moment.hour, moment.minute, moment.second)
+}
+
+impl GetUrl {
     /// Nothing is fetched; attributes may still differ.
-    fn keep(&self, machine: &mut Machine, dest: &std::path::Path) -> Result<Outcome, Failure> {
+    fn keep(&self, machine: &mut Machine, dest: &Path, msg: &str, status: Option<i64>) -> Result<Outcome, Failure> {
         machine.attributes(dest, &self.file.wanted())?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();
         outcome.data = described;
-        let msg = if outcome.changed { "" } else { "file already exists" };
+        if let Some(status) = status {
+            outcome = outcome.with("status_code", status);
+        }
+        outcome = outcome.with("checksum_dest", Value::Null).with("checksum_src", Value::Null);
         Ok(outcome.with("dest", dest.display().to_string()).with("url", self.url.as_str()).with("msg", msg))
     }
 
-    fn fetch(&self, url: &str, begun: Instant) -> Result<Answer, Failure> {
-        let mut headers = vec![("User-Agent".to_owned(), self.http_agent.clone())];
-        if let Some(user) = &self.url_username {
-            headers.push(("Authorization".to_owned(), basic(user, self.url_password.as_deref().unwrap_or_default())));
+    fn fetch(&self, machine: &Machine, url: &str, since: Option<SystemTime>, begun: Instant) -> Result<Answer, Failure> {
+        if let Some(path) = url.strip_prefix("file://") {
+            let body = machine.read(&machine.path(path)).map_err(|failure| Failure { msg: format!("Request failed: {}", failure.msg), ..failure })?;
+            return Ok(Answer { status: 200, reason: "OK".to_owned(), url: url.to_owned(), body, ..Answer::default() });
         }
-        headers.extend(self.headers.iter().flatten().map(|(name, value)| (name.clone(), value.to_text())));
+        let mut headers = vec![("User-Agent".to_owned(), self.http_agent.clone())];
+        headers.extend(since.map(|time| ("If-Modified-Since".to_owned(), http_date(time))));
+        if self.force {
+            headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
+        }
+        for (name, value) in self.headers.iter().flatten() {
+            replace(&mut headers, Some((name.clone(), value.to_text())));
+        }
+        let given = self.url_username.as_deref().map(|user| (user, self.url_password.as_deref().unwrap_or_default()));
+        replace(&mut headers, authorization(machine, url, given, self.use_netrc));
         let exchange = Exchange {
+            method: if machine.checking() && url == self.url { "HEAD".to_owned() } else { "GET".to_owned() },
             headers,
             timeout: Duration::from_secs(self.timeout.max(1).unsigned_abs()),
             validate: self.validate_certs,
             ca_path: self.ca_path.as_ref().map(|path| PathBuf::from(&path.0)),
             proxy: self.use_proxy,
+            client: identity(machine, self.client_cert.as_ref(), self.client_key.as_ref()),
+            unpack: self.decompress,
+            unredirected: self.unredirected_headers.clone(),
             ..Exchange::get(url)
         };
         let failed = |msg: String, status: i64| {
@@ -128,37 +176,66 @@ impl GetUrl {
     }
 
     /// The algorithm and digest to expect.
-    fn expected(&self, text: &str, dest: &std::path::Path) -> Result<(Algorithm, String), Failure> {
+    fn expected(&self, text: &str, dest: &Path, machine: &Machine) -> Result<(Algorithm, String), Failure> {
         let wrong = || Failure::new(format!("The checksum parameter has to be in format <algorithm>:<checksum>, found `{text}`"));
         let (name, digest) = text.split_once(':').ok_or_else(wrong)?;
         let algorithm = Algorithm::decode(&Value::from(name.to_lowercase())).map_err(|message| Failure::new(format!("`checksum`: {message}")))?;
         if !digest.contains("://") {
-            return Ok((algorithm, digest.trim().to_owned()));
+            return Ok((algorithm, bare(digest)));
         }
-        let listed = self.fetch(digest, Instant::now())?;
+        let listed = self.fetch(machine, digest, None, Instant::now())?;
         let wanted = self.url.rsplit('/').next().unwrap_or_default();
         let listed = String::from_utf8_lossy(&listed.body).into_owned();
         let mut lines = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let named = lines.clone().find(|words| words.get(1).is_some_and(|name| name.trim_start_matches(['*', '.', '/']) == wanted));
         let alone = lines.next().filter(|words| words.len() == 1);
-        let found = named.or(alone).and_then(|words| words.first().map(|digest| (*digest).to_owned()));
+        let found = named.or(alone).and_then(|words| words.first().map(|digest| bare(digest)));
         found.map(|digest| (algorithm, digest)).ok_or_else(|| Failure::new(format!("Unable to find a checksum for file '{wanted}' in '{digest}' (for {})", dest.display())))
     }
 
-    fn place(&self, machine: &mut Machine, dest: &std::path::Path, answer: &Answer, content: &Content, begun: Instant) -> Result<Outcome, Failure> {
+    fn place(&self, machine: &mut Machine, dest: &Path, answer: &Answer, content: &Content, begun: Instant) -> Result<Outcome, Failure> {
         let options = self.file.options(self.backup, None);
+        let before = if machine.stat(dest, true)?.is_some() { machine.checksum(dest, Algorithm::Sha1)?.into() } else { Value::Null };
         machine.write_with(dest, content, &options)?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();
         outcome.data = described;
-        let digest = content.checksum(Algorithm::Sha1).map_err(|error| Failure::new(error.to_string()))?;
+        let sum = |algorithm| content.checksum(algorithm).map_err(|error| Failure::new(error.to_string()));
+        let (digest, md5) = (sum(Algorithm::Sha1)?, sum(Algorithm::Md5)?);
         Ok(outcome
             .with("dest", dest.display().to_string())
             .with("url", answer.url.as_str())
-            .with("status_code", i64::from(answer.status))
+            .with("status_code", if answer.url.starts_with("file:") { Value::Null } else { i64::from(answer.status).into() })
             .with("msg", format!("{} ({} bytes)", answer.reason, answer.body.len()))
-            .with("checksum_dest", digest.as_str())
+            .with("checksum_dest", before)
+            .with("md5sum", md5)
             .with("checksum_src", digest)
             .with("elapsed", begun.elapsed().as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_http_has_them() {
+        assert_eq!(http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn files_are_called_as_the_server_says() {
+        let named = |url: &str, header: Option<&str>| {
+            let headers = header.map(|text| ("content-disposition".to_owned(), text.to_owned())).into_iter().collect();
+            name_of(&Answer { url: url.to_owned(), headers, ..Answer::default() })
+        };
+        for (url, header, expected) in [
+            ("http://a/b/c.txt?x=1", None, "c.txt"),
+            ("http://a", None, "index.html"),
+            ("http://a/b", Some("attachment; filename=\"d.json\""), "d.json"),
+            ("http://a/b", Some("inline; filename=../../e"), "e"),
+        ] {
+            assert_eq!(named(url, header), expected, "{url}");
+        }
     }
 }

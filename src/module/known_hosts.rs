@@ -82,10 +82,16 @@ impl KnownHosts {
     fn edited(&self, machine: &Machine, old: &str, known: &[usize]) -> Result<String, Failure> {
         let wanted = self.key.as_deref().map(|key| parts(key).ok_or_else(|| Failure::new(format!("expected `host type key`, found `{key}`")))).transpose()?;
         let mut lines = edit::lines(old);
-        // Authorities and patterns stand for other hosts too: they are left alone.
+        // Authorities and patterns stand for other hosts too: they are left alone, unless just they are meant.
         let general: Vec<bool> =
             lines.iter().map(|line| line.starts_with('@') || parts(line).is_some_and(|found| found.0.contains(['*', '?', '!']))).collect();
-        let about = |at: usize| known.contains(&(at + 1)) && !general.get(at).copied().unwrap_or(false);
+        let this = |line: &str| {
+            let named = self.key.as_deref().and_then(parts).map(|(names, ..)| (self.key.as_deref().and_then(marker), names));
+            named.is_some() && named == parts(line).map(|(names, ..)| (marker(line), names))
+        };
+        let these: Vec<bool> = lines.iter().map(|line| this(line)).collect();
+        let set = |flags: &[bool], at: usize| flags.get(at).copied().unwrap_or(false);
+        let about = |at: usize| if set(&general, at) { set(&these, at) } else { known.contains(&(at + 1)) };
         match (&wanted, self.state) {
             (None, State::Present) => return Err(Failure::new("No key specified when adding a host")),
             (wanted, State::Absent) => {
@@ -100,26 +106,30 @@ impl KnownHosts {
                 let same_kind = |line: &str| parts(line).is_some_and(|found| found.1 == *kind);
                 let same = lines.iter().enumerate().find(|(at, line)| about(*at) && parts(line).is_some_and(|found| found.1 == *kind && found.2 == *data));
                 if let Some((_, line)) = same
-                    && line.starts_with("|1|") == self.hash_host
+                    && (line.starts_with("|1|") == self.hash_host || line.starts_with('@'))
                 {
                     return Ok(old.to_owned());
                 }
                 let mut at = 0;
                 lines.retain(|line| {
                     at += 1;
-                    !(about(at - 1) && same_kind(line))
+                    !(about(at - 1) && same_kind(line) && !set(&general, at - 1))
                 });
                 if let Some(last) = lines.last_mut().filter(|last| !last.ends_with('\n')) {
                     last.push('\n');
                 }
                 let names = if self.hash_host { hashed(machine, &self.name)? } else { names.clone() };
-                let marker = self.key.as_deref().unwrap_or_default().split_whitespace().next().filter(|word| word.starts_with('@'));
-                let marker = marker.map(|marker| format!("{marker} ")).unwrap_or_default();
+                let marker = self.key.as_deref().and_then(marker).map(|marker| format!("{marker} ")).unwrap_or_default();
                 lines.push(format!("{marker}{names} {kind} {data}\n"));
             }
         }
         Ok(lines.concat())
     }
+}
+
+/// The mark of an authority or of a key that is revoked.
+fn marker(line: &str) -> Option<&str> {
+    line.split_whitespace().next().filter(|word| word.starts_with('@'))
 }
 
 /// Names, type and key of a line.

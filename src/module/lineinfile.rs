@@ -239,6 +239,7 @@ fn save(
 ) -> Result<Outcome, Failure> {
     let written = edit.save(machine, path, bytes(&lines.concat()))?;
     let backup = written.backup.map(|backup| backup.display().to_string()).unwrap_or_default();
-    Ok(machine.outcome().with("msg", msg).with("backup", backup))
+    machine.label_diff(" (content)");
+    Ok(Edit::outcome(machine, path).with("msg", msg).with("backup", backup))
 }
 

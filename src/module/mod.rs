@@ -17,6 +17,7 @@ mod openpgp;
 mod params;
 mod postgres;
 mod scram;
+mod web;
 
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};

@@ -49,6 +49,9 @@ impl Module for PackageFacts {
         let mut found = false;
         for manager in asked {
             if !usable(manager) {
+                if self.manager != ["auto"] {
+                    machine.warn(format!("Requested package manager {manager} was not usable by this module"));
+                }
                 continue;
             }
             found = true;

@@ -30,7 +30,8 @@ impl Module for Read {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let path = machine.path(&self.src.0);
-        let kind = match machine.stat(&path, true)? {
+        let unreadable = |failure: Failure| Failure { msg: format!("file is not readable: {}", failure.msg), ..failure };
+        let kind = match machine.stat(&path, true).map_err(unreadable)? {
             None => "absent",
             Some(stat) if stat.is_dir() => "directory",
             Some(_) => "file",
@@ -39,8 +40,8 @@ impl Module for Read {
         if kind != "file" {
             return Ok(outcome);
         }
-        let failed = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
-        let checksum = if self.checksum { machine.checksum(&path, Algorithm::Sha1)?.into() } else { Value::Null };
+        let failed = |error: std::io::Error| Failure::new(format!("file is not readable: {}: {error}", path.display()));
+        let checksum = if self.checksum { machine.checksum(&path, Algorithm::Sha1).map_err(unreadable)?.into() } else { Value::Null };
         let mut file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut bytes = Vec::new();

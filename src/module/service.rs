@@ -27,10 +27,16 @@ params! {
         runlevel: String = "default",
         /// Arguments for the service's script. Not for systemd.
         arguments | args: String = "",
+        /// Read all unit files again, before anything else. For systemd only.
+        daemon_reload | "daemon-reload": bool = false,
+        /// Start systemd itself again, before anything else. For systemd only.
+        daemon_reexec | "daemon-reexec": bool = false,
+        /// Make it impossible to start. For systemd only.
+        masked: Option<bool>,
         /// Which kind of service manager this is, when the host cannot be trusted to know.
         r#use: String = "auto",
     }
-    rules = [Rule::OneOf(&["state", "enabled"])];
+    rules = [Rule::OneOf(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"])];
 }
 
 impl Module for Service {
@@ -45,13 +51,18 @@ impl Module for Service {
                 state: self.state,
                 enabled: self.enabled,
                 force: false,
-                masked: None,
-                daemon_reload: false,
-                daemon_reexec: false,
+                masked: self.masked,
+                daemon_reload: self.daemon_reload,
+                daemon_reexec: self.daemon_reexec,
                 scope: Scope::System,
                 no_block: false,
             };
             return unit.run(machine);
+        }
+        for (given, name) in [(self.daemon_reload, "daemon_reload"), (self.daemon_reexec, "daemon_reexec"), (self.masked.is_some(), "masked")] {
+            if given {
+                return Err(Failure::new(format!("`{name}` means nothing without systemd, and this host has none")));
+            }
         }
         let scripts = Scripts::find(&self.name)?;
         let mut data = Map::new();

@@ -21,6 +21,8 @@ params! {
         gather_timeout: i64 = 10,
         /// The directory with the administrator's own facts.
         fact_path: PathText = PathText("/etc/ansible/facts.d".to_owned()),
+        /// The Python whose facts are given: `ansible_python_interpreter`, for rappel's own use.
+        _python: Option<PathText>,
     }
 }
 
@@ -29,7 +31,7 @@ impl Module for Setup {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let limit = Duration::from_secs(u64::try_from(self.gather_timeout).unwrap_or(10));
-        let source = facts::Source::host(machine.environment(), machine.path(&self.fact_path.0), limit);
+        let source = facts::Source::host(machine.environment(), machine.path(&self.fact_path.0), limit, self._python.map(|path| machine.path(&path.0)));
         let mut found = facts::collect(&self.gather_subset, &source).map_err(Failure::new)?;
         let patterns: Vec<&str> = self.filter.iter().map(String::as_str).filter(|pattern| !matches!(*pattern, "" | "*")).collect();
         if patterns.is_empty() {

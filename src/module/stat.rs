@@ -44,7 +44,7 @@ impl Module for StatModule {
             let missing: Map = [("exists".to_owned(), false.into())].into_iter().collect();
             return Ok(machine.outcome().with("stat", missing));
         };
-        let mut facts: Map = [("exists".to_owned(), true.into()), ("path".to_owned(), self.path.0.as_str().into())].into_iter().collect();
+        let mut facts: Map = [("exists".to_owned(), true.into()), ("path".to_owned(), path.display().to_string().into())].into_iter().collect();
         facts.extend(numbers(&stat));
         let reachable = |access_kind| access(&path, access_kind).is_ok();
         facts.insert("readable".into(), reachable(Access::READ_OK).into());
@@ -58,7 +58,10 @@ impl Module for StatModule {
             facts.insert("checksum".into(), machine.checksum(&path, self.checksum_algorithm)?.into());
         }
         if self.get_mime {
-            mime(machine, &path, self.follow, &mut facts);
+            match known_kind(&path, &stat) {
+                Some(kind) => named(&mut facts, kind, "binary"),
+                None => mime(machine, &path, self.follow, &mut facts),
+            }
         }
         if self.get_attributes {
             flags(machine, &path, &mut facts);
@@ -114,6 +117,27 @@ fn seconds(seconds: i64, nanoseconds: i64) -> Value {
     Value::Float(seconds as f64 + nanoseconds as f64 / 1e9)
 }
 
+/// What `file` says of what has no content, without asking it.
+fn known_kind(path: &Path, stat: &Stat) -> Option<&'static str> {
+    let kind = stat.meta.file_type();
+    Some(match stat.kind {
+        FileKind::Directory => "inode/directory",
+        // It says less of a link to nothing.
+        FileKind::Link if path.exists() => "inode/symlink",
+        FileKind::File if stat.meta.len() == 0 => "inode/x-empty",
+        FileKind::Special if kind.is_char_device() => "inode/chardevice",
+        FileKind::Special if kind.is_block_device() => "inode/blockdevice",
+        FileKind::Special if kind.is_fifo() => "inode/fifo",
+        FileKind::Special if kind.is_socket() => "inode/socket",
+        _ => return None,
+    })
+}
+
+fn named(facts: &mut Map, kind: &str, charset: &str) {
+    facts.insert("mimetype".into(), kind.into());
+    facts.insert("charset".into(), charset.into());
+}
+
 fn mime(machine: &Machine, path: &Path, follow: bool, facts: &mut Map) {
     let mut command = Command::new("file").arg("--mime");
     if follow {
@@ -123,8 +147,7 @@ fn mime(machine: &Machine, path: &Path, follow: bool, facts: &mut Map) {
     let answer = machine.query(&command.arg("--").arg(path).plain()).ok().filter(Completed::succeeded).map(|done| done.stdout_text());
     let described = answer.as_deref().and_then(|text| text.rsplit_once(": ")).and_then(|(_, kind)| kind.trim().split_once(';'));
     let (kind, charset) = described.map_or(("unknown", "unknown"), |(kind, rest)| (kind, rest.split_once('=').map_or("unknown", |(_, name)| name)));
-    facts.insert("mimetype".into(), kind.into());
-    facts.insert("charset".into(), charset.into());
+    named(facts, kind, charset);
 }
 
 fn flags(machine: &Machine, path: &Path, facts: &mut Map) {

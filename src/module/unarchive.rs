@@ -12,7 +12,8 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::prelude::*;
-use crate::machine::{Received, Undo};
+use crate::machine::http::Exchange;
+use crate::machine::{Content, Received, Undo, find_program};
 
 params! {
     pub struct Unarchive {
@@ -69,6 +70,7 @@ impl Module for Unarchive {
         if !machine.is_dir(&dest) {
             return Err(Failure::new(format!("dest '{}' must be an existing dir", self.dest.0)));
         }
+        self.equipped(&archive)?;
         let names = self.names(machine, &archive, &dest)?;
         let different = if archive.zip { zip_differs(machine, &archive, &dest, &names)? } else { self.tar_differs(machine, &archive, &dest)? };
         let mut results = Map::new();
@@ -98,7 +100,7 @@ impl Unarchive {
         let path = match machine.received("src").cloned() {
             Some(Received::File(content)) => machine.spooled(&content)?,
             Some(Received::Tree(_)) => return Err(Failure::new(format!("`{}` is a directory, not an archive", self.src.0))),
-            None if self.src.0.contains("://") => return Err(Failure::new("an archive is not fetched from an address: use `get_url` first")),
+            None if self.src.0.contains("://") => machine.spooled(&self.fetched()?)?,
             None => machine.path(&self.src.0),
         };
         let mut head = [0; 262];
@@ -117,6 +119,25 @@ impl Unarchive {
             _ => (false, "TarArchive"),
         };
         Ok(Archive { path, zip, handler })
+    }
+
+    /// An archive from an address.
+    fn fetched(&self) -> Result<Content, Failure> {
+        let failed = |why: String| Failure::new(format!("Failure downloading {}, {why}", self.src.0));
+        let exchange = Exchange { validate: self.validate_certs, unpack: false, ..Exchange::get(self.src.0.as_str()) };
+        let answer = exchange.send().map_err(failed)?;
+        if answer.status == 200 { Ok(answer.body.into()) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+    }
+
+    /// That the host has the program which knows the archive.
+    fn equipped(&self, archive: &Archive) -> Result<(), Failure> {
+        let program = if archive.zip { "unzip" } else { "tar" };
+        if find_program(program).is_some() {
+            return Ok(());
+        }
+        let help = "Make sure the required command to extract the file is installed.";
+        let missing = if archive.zip { "'unzip' or 'zipinfo'" } else { "'gtar' or 'tar'" };
+        Err(Failure::new(format!("Failed to find handler for \"{}\". {help}\nUnable to find required {missing} binary in the path.", self.src.0)))
     }
 
     /// Options that say which part of the archive is meant.
@@ -152,7 +173,8 @@ impl Unarchive {
         let done = machine.query(&command)?;
         if !done.succeeded() {
             let (src, said) = (&self.src.0, done.stderr_text());
-            let msg = format!("Failed to find handler for \"{src}\": {}", said.trim());
+            let help = "Make sure the required command to extract the file is installed.";
+            let msg = format!("Failed to find handler for \"{src}\". {help}\n{}", said.trim());
             return Err(Failure::new(msg)
                 .with("rc", done.status)
                 .with("stderr", done.stderr_text()));

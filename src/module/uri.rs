@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::prelude::*;
 use crate::choice;
-use crate::machine::http::{Answer, Exchange, basic};
+use super::web::{authorization, identity, replace};
+use crate::machine::http::{Answer, Exchange};
 
 choice! {
     pub enum BodyFormat {
@@ -73,6 +74,18 @@ params! {
         http_agent: String = "ansible-httpget",
         /// Use the proxies of the environment.
         use_proxy: bool = true,
+        /// A certificate to show, and its key unless that is in `client_key`.
+        client_cert: Option<PathText>,
+        /// The key of that certificate.
+        client_key: Option<PathText>,
+        /// Take user and password from `~/.netrc` of the host when none is given.
+        use_netrc: bool = true,
+        /// Headers that a redirect does not get.
+        unredirected_headers: Vec<String> = Vec::<String>::new(),
+        /// Unpack what comes packed by gzip.
+        decompress: bool = true,
+        /// The socket to talk to instead of the URL's host.
+        unix_socket: Option<PathText>,
         /// Ask caches for a fresh answer.
         force: bool = false,
     }
@@ -117,13 +130,12 @@ impl Uri {
         if self.force {
             headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
         }
-        if let Some(user) = &self.url_username {
-            headers.push(("Authorization".to_owned(), basic(user, self.url_password.as_deref().unwrap_or_default())));
-        }
         for (name, value) in self.headers.iter().flatten() {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             headers.push((name.clone(), value.to_text()));
         }
+        let given = self.url_username.as_deref().map(|user| (user, self.url_password.as_deref().unwrap_or_default()));
+        replace(&mut headers, authorization(machine, &self.url, given, self.use_netrc));
         let method = self.method.to_uppercase();
         let redirects = match self.follow_redirects {
             Follow::All | Follow::Yes | Follow::Urllib2 => 10,
@@ -139,6 +151,10 @@ impl Uri {
             validate: self.validate_certs,
             ca_path: self.ca_path.as_ref().map(|path| machine.path(&path.0)),
             proxy: self.use_proxy,
+            client: identity(machine, self.client_cert.as_ref(), self.client_key.as_ref()),
+            socket: self.unix_socket.as_ref().map(|path| machine.path(&path.0)),
+            unpack: self.decompress,
+            unredirected: self.unredirected_headers.clone(),
             ..Exchange::get(self.url.as_str())
         })
     }
@@ -173,8 +189,9 @@ impl Uri {
         data.insert("url".to_owned(), answer.url.as_str().into());
         data.insert("redirected".to_owned(), (answer.url.trim_end_matches('/') != self.url.trim_end_matches('/')).into());
         data.insert("elapsed".to_owned(), elapsed.into());
-        data.insert("cookies".to_owned(), Map::new().into());
-        data.insert("cookies_string".to_owned(), "".into());
+        let cookies = cookies(answer);
+        data.insert("cookies_string".to_owned(), cookies.iter().map(|(name, value)| format!("{name}={}", value.to_text())).collect::<Vec<_>>().join("; ").into());
+        data.insert("cookies".to_owned(), cookies.into());
         let length = answer.body.len();
         data.insert("msg".to_owned(), format!("{} ({length} bytes)", if answer.reason.is_empty() { "Unknown" } else { &answer.reason }).into());
         let content = String::from_utf8_lossy(&answer.body).into_owned();
@@ -208,6 +225,13 @@ impl Uri {
         machine.write_with(&path, &answer.body.clone().into(), &self.file.options(false, None))?;
         Ok(path.display().to_string())
     }
+}
+
+/// What the answer wants to be remembered.
+fn cookies(answer: &Answer) -> Map {
+    let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let pair = |(_, text): &(String, String)| text.split(';').next()?.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().into()));
+    set.filter_map(pair).collect()
 }
 
 fn form(map: &Map) -> String {

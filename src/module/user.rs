@@ -9,9 +9,9 @@
 //!     generate_ssh_key: true
 //! ```
 
+mod home;
 mod key;
 mod shadow;
-
 
 use super::group::Presence;
 use super::prelude::*;
@@ -72,7 +72,7 @@ params! {
         umask: Option<String>,
         /// Remove the home directory too.
         remove: bool = false,
-        /// Remove a user that is logged in.
+        /// Remove a user that is logged in; make a key over one that is there.
         force: bool = false,
         /// When the account expires, in seconds since the epoch; negative for never.
         expires: Option<f64>,
@@ -123,6 +123,13 @@ impl Module for User {
             return self.remove_user(found.as_ref(), machine);
         }
         self.check_groups()?;
+        let unknown = [("umask", self.umask.is_some()), ("uid_min", self.uid_min.is_some()), ("uid_max", self.uid_max.is_some())];
+        if let Some((name, _)) = unknown.iter().find(|(_, given)| self.local && *given) {
+            return Err(Failure::new(format!("'{name}' can not be used with 'local'")));
+        }
+        if self.append && self.groups.is_none() {
+            machine.warn("'append' is set, but no 'groups' are specified. Use 'groups' for appending new groups. This will change to an error in Ansible 2.14.");
+        }
         self.check_password(machine);
         let new = found.is_none();
         match &found {
@@ -135,11 +142,6 @@ impl Module for User {
 }
 
 impl User {
-    fn command(&self, program: &str) -> Command {
-        // The tools for local files alone come with libuser.
-        Command::new(if self.local { format!("l{program}") } else { program.to_owned() }).plain()
-    }
-
     /// The groups to be in, without the primary one, which a playbook may list again.
     fn group_names(&self) -> Vec<String> {
         let listed = self.groups.iter().flatten().map(|group| group.trim()).filter(|group| !group.is_empty());
@@ -183,7 +185,10 @@ impl User {
     }
 
     fn add(&self, machine: &mut Machine) -> Result<(), Failure> {
-        let mut command = self.command("useradd");
+        if self.local {
+            return self.add_local(machine);
+        }
+        let mut command = Command::new("useradd").plain();
         let mut option = |flag: &str, value: Option<String>| {
             if let Some(value) = value {
                 command.argv.extend([flag.into(), value.into()]);
@@ -215,13 +220,40 @@ impl User {
         if group_of_own_name {
             command = command.args(["-g", &self.name]);
         }
-        let undo = Undo::Command(format!("remove the user {}", self.name), vec!["userdel".into(), "-r".into(), self.name.clone()]);
-        machine.act(&command.arg(&self.name), undo)?;
+        machine.act(&command.arg(&self.name), self.undo_of_adding())?;
         if let Some(password) = &self.password {
             let locked = self.password_lock == Some(true) && !password.starts_with('!');
             self.set_password(&if locked { format!("!{password}") } else { password.clone() }, Undo::Nothing, machine)?;
         }
         Ok(())
+    }
+
+    /// Makes the user by libuser's tool, which asks no directory whether there is one; it knows less than the others.
+    fn add_local(&self, machine: &mut Machine) -> Result<(), Failure> {
+        let path = |path: &Option<PathText>| path.as_ref().map(|path| machine.path(&path.0).to_string_lossy().into_owned());
+        let group_of_own_name = self.group.is_none() && Group::named(&self.name).is_some();
+        let values = [
+            ("-u", self.uid.map(|uid| uid.to_string())),
+            ("-g", self.group.clone().or_else(|| group_of_own_name.then(|| self.name.clone()))),
+            ("-c", self.comment.clone()),
+            ("-d", path(&self.home)),
+            ("-s", path(&self.shell)),
+            ("-k", self.skeleton.clone().filter(|_| self.create_home)),
+        ];
+        let flags = [(group_of_own_name, "-n"), (self.system, "-r"), (!self.create_home, "-M")];
+        let mut command = Command::new("luseradd").plain();
+        command = command.args(values.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten());
+        command = command.args(flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag));
+        machine.act(&command.arg(&self.name), self.undo_of_adding())?;
+        // What it cannot be told; the user is there now, except in check mode.
+        match Entry::named(&self.name) {
+            Some(entry) => self.change(&entry, machine),
+            None => Ok(()),
+        }
+    }
+
+    fn undo_of_adding(&self) -> Undo {
+        Undo::Command(format!("remove the user {}", self.name), vec!["userdel".into(), "-r".into(), self.name.clone()])
     }
 
     /// By standard input: everybody can read the arguments of a program.
@@ -261,7 +293,7 @@ impl User {
         let shadow = Shadow::of(&self.name, machine)?;
         if let Some(seconds) = self.expires {
             let days = shadow::days(seconds);
-            if days != shadow.expires {
+            if days != shadow.expires || !shadow.there {
                 let text = days.map_or_else(String::new, |_| shadow::date(seconds));
                 wanted.set("-e", &text, &shadow.expires.map_or_else(String::new, shadow::date_of_days));
             }
@@ -270,9 +302,10 @@ impl User {
         if !wanted.forward.is_empty() {
             let back = std::iter::once("usermod".to_owned()).chain(wanted.back).chain([self.name.clone()]).collect();
             let undo = Undo::Command(format!("give the user {} back what it was", self.name), back);
-            machine.act(&self.command("usermod").args(wanted.forward).arg(&self.name), undo)?;
+            machine.act(&Command::new("usermod").plain().args(wanted.forward).arg(&self.name), undo)?;
         }
-        self.change_password(&shadow, machine)
+        self.change_password(&shadow, machine)?;
+        if self.create_home { home::make(self, entry, machine) } else { Ok(()) }
     }
 
     fn change_groups(&self, entry: &Entry, wanted: &mut Changes) {
@@ -341,7 +374,7 @@ impl User {
     fn remove_user(&self, found: Option<&Entry>, machine: &mut Machine) -> Result<Outcome, Failure> {
         let base = |machine: &mut Machine| machine.outcome().with("name", self.name.as_str()).with("state", "absent");
         let Some(entry) = found else { return Ok(base(machine)) };
-        let mut command = self.command("userdel");
+        let mut command = Command::new("userdel").plain();
         for (given, flag) in [(self.force, "-f"), (self.remove, "-r")] {
             if given {
                 command = command.arg(flag);

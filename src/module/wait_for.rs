@@ -6,7 +6,8 @@
 //! ```
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,8 +65,8 @@ impl Module for WaitFor {
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let seconds = |number: i64| Duration::from_secs(number.max(0).unsigned_abs());
-        if matches!(self.state, State::Drained) {
-            return Err(Failure::new("`state: drained` is not supported; wait for `stopped`, or ask the service itself"));
+        if matches!(self.state, State::Drained) && self.port.is_none() {
+            return Err(Failure::new("state=drained should only be used for checking a port, not a path"));
         }
         let pattern = match &self.search_regex {
             Some(text) => Some(edit::pattern_with("search_regex", text, Flags { multi_line: true, ..Flags::default() })?),
@@ -101,6 +102,7 @@ impl WaitFor {
                 // A directory, or a file that we may not read, is there all the same.
                 Err(_) => pattern.is_none().then(Found::default),
             },
+            (None, Some(port)) if matches!(self.state, State::Drained) => self.connected(port, machine)?.then(Found::default),
             (None, Some(port)) => self.answers(port, pattern)?,
             (None, None) => Some(Found::default()),
         };
@@ -132,7 +134,31 @@ impl WaitFor {
         Ok(None)
     }
 
+    /// Whether anybody is connected to the port, by the kernel's own tables.
+    fn connected(&self, port: i64, machine: &Machine) -> Result<bool, Failure> {
+        let number = u16::try_from(port).map_err(|_| Failure::new(format!("expected a port number, found `{port}`")))?;
+        let addresses = |host: &str| address::resolve(host, number).map(|found| found.into_iter().map(|address| address.ip()).collect::<Vec<_>>());
+        let ours = addresses(&self.host).map_err(|error| Failure::new(format!("no address is known for `{}`: {error}", self.host)))?;
+        let excluded: Vec<IpAddr> = self.exclude_hosts.iter().filter_map(|host| addresses(host).ok()).flatten().collect();
+        let any = ours.iter().any(IpAddr::is_unspecified);
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            let text = machine.read_text(Path::new(table))?.unwrap_or_default();
+            let counts = text.lines().skip(1).filter_map(Connection::parse).any(|connection| {
+                let here = any || connection.local.0.is_unspecified() || ours.contains(&connection.local.0);
+                let state = self.active_connection_states.iter().any(|state| state == connection.state);
+                here && connection.local.1 == number && state && !excluded.contains(&connection.remote)
+            });
+            if counts {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn late(&self) -> String {
+        if let (State::Drained, None, Some(port)) = (&self.state, &self.msg, self.port) {
+            return format!("Timeout when waiting for {}:{port} to drain", self.host);
+        }
         if let Some(msg) = &self.msg {
             return msg.clone();
         }
@@ -162,6 +188,39 @@ impl WaitFor {
     }
 }
 
+/// A line of the kernel's table of TCP connections.
+struct Connection {
+    local: (IpAddr, u16),
+    remote: IpAddr,
+    state: &'static str,
+}
+
+impl Connection {
+    fn parse(line: &str) -> Option<Self> {
+        const STATES: [&str; 11] =
+            ["ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"];
+        let mut words = line.split_whitespace().skip(1);
+        let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
+        let state = usize::from_str_radix(state, 16).ok()?.checked_sub(1)?;
+        Some(Self { local: place(local)?, remote: place(remote)?.0, state: STATES.get(state)? })
+    }
+}
+
+/// `0100007F:1F90`: groups of four bytes as this machine has them in memory.
+fn place(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let groups = (0..address.len() / 8).map(|at| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok());
+    let bytes: Vec<u8> = groups.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let address = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => IpAddr::from(four),
+        Err(_) => {
+            let six = Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?);
+            six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4)
+        }
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
 /// What the pattern found, by its groups.
 #[derive(Default)]
 struct Found {
@@ -176,5 +235,21 @@ impl Found {
         let group = |number| captures.get(number).map_or(Value::Null, |found| found.as_str().into());
         let named = pattern.names().map(|(name, number)| (name.to_owned(), group(number)));
         Some(Self { groups: (1..captures.len()).map(group).collect(), named: named.collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_read_from_the_kernels_table() {
+        let line = "   0: 0100007F:1F90 0200007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0";
+        let connection = Connection::parse(line).unwrap();
+        assert_eq!((connection.local, connection.state), ((IpAddr::from([127, 0, 0, 1]), 8080), "ESTABLISHED"));
+        assert_eq!(connection.remote, IpAddr::from([127, 0, 0, 2]));
+        let six = place("0000000000000000FFFF00000100007F:0050").unwrap();
+        assert_eq!(six, (IpAddr::from([127, 0, 0, 1]), 80), "an address of four bytes inside one of sixteen");
+        assert!(Connection::parse("nonsense").is_none());
     }
 }

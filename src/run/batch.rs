@@ -165,7 +165,8 @@ impl Batch {
             self.cursors.entry(host.clone()).and_modify(Cursor::begin);
         }
         let id = self.announce(&round).await;
-        let once = self.flag(&round, Keyword::RunOnce);
+        // Facts are of one host each.
+        let once = round.step.span != self.play.plan.span && self.flag(&round, Keyword::RunOnce);
         let runners: Vec<String> = if once { round.hosts.iter().take(1).cloned().collect() } else { round.hosts.clone() };
         let outcomes = self.run_on(&round.step, &runners, id).await;
         let outcomes = if once { self.share(outcomes, &round) } else { outcomes };

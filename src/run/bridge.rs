@@ -66,6 +66,12 @@ impl ModuleCall<'_> {
         Ok(foreign.shebang.clone())
     }
 
+    /// The Python that this host is said to have.
+    pub(super) fn python(&self) -> Result<Option<String>, Diagnostic> {
+        let set = self.variable("ansible_python_interpreter")?.or_else(|| self.item.task.shared.settings.python_interpreter.clone());
+        Ok(set.filter(|path| path.starts_with('/')))
+    }
+
     /// A variable of the host that the call goes to.
     fn variable(&self, name: &str) -> Result<Option<String>, Diagnostic> {
         let scope = self.target_scope();

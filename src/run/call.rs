@@ -41,6 +41,9 @@ impl ModuleCall<'_> {
             let undo = self.undo()?;
             call.transaction = transaction.join(host, &endpoint, privilege.as_ref(), &link, undo).await?;
         }
+        if let Some(user) = removed_user(&call) {
+            self.session(&endpoint).await?.dismiss(&user).await;
+        }
         let limit = call.detach;
         let environment = call.environment.clone();
         let started = self.send(&link, &endpoint, call, blobs).await?;
@@ -196,6 +199,9 @@ impl ModuleCall<'_> {
     fn call(&self, name: &str, blobs: &mut Blobs) -> Result<Call, Trouble> {
         let entry = module::find(name).ok_or_else(|| Failure::new(format!("module `{name}` is not supported")))?;
         let mut params = self.params.clone();
+        if let ("setup", Ok(Some(python))) = (entry.name, self.python()) {
+            params.insert("_python".to_owned(), python.into());
+        }
         let mut attached = Vec::new();
         for param in entry.spec.params {
             let local = matches!(param.kind, Kind::LocalFile | Kind::LocalTemplate);
@@ -305,16 +311,14 @@ impl ModuleCall<'_> {
         if params.get("mode").and_then(wire::Value::as_str) == Some("preserve") {
             super::tree::preserve_mode(&path, params);
         }
-        super::tree::attach_file(&path, vault, blobs)
-            .map(Some)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+        super::tree::attach_file(&path, vault, blobs).map(Some).map_err(|error| super::tree::unread(&path, &error).into())
     }
 
     /// The content of a file of the controller, opened if it is sealed.
     pub(super) fn read(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, Trouble> {
         let vault = decrypt.then_some(&*self.item.task.shared.vault);
         let sealed = super::tree::unsealed(path, vault).and_then(|sealed| sealed.map_or_else(|| std::fs::read(path), Ok));
-        sealed.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())).into())
+        sealed.map_err(|error| super::tree::unread(path, &error).into())
     }
 
     fn render(&self, name: &str, params: &Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
@@ -331,7 +335,7 @@ impl ModuleCall<'_> {
         let layers: Layered = self.item.layers.with(locals);
         let scope: Arc<dyn Scope> = Arc::new(layers);
         let text = shared.templar.render(&expr, &scope)?;
-        Ok(Some(blobs.add_bytes(text.into_bytes())))
+        Ok(Some(blobs.add_bytes(wire::carried::bytes_of(&text))))
     }
 
     /// A file of the controller: in `files/` or `templates/` of role, task file and playbook, or beside them.
@@ -378,6 +382,12 @@ pub(super) fn find_in(places: &[PathBuf], folder: &str, name: &str) -> Option<Pa
         [Some(place.join(folder).join(name)), above, Some(place.join(name))]
     });
     candidates.flatten().find(|path| path.exists())
+}
+
+/// The user whom a call removes.
+fn removed_user(call: &Call) -> Option<String> {
+    let text = |name: &str| call.params.get(name).and_then(wire::Value::as_str);
+    (call.module == "user" && !call.check && text("state") == Some("absent")).then(|| text("name").map(str::to_owned)).flatten()
 }
 
 /// Whether this is a task that finds facts.

@@ -123,6 +123,7 @@ impl Wiring<'_> {
             password: text(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"])?
                 .map(Secret::new)
                 .or_else(|| defaults.password.clone()),
+            password_prompt: text(&["ansible_sshpass_prompt"])?.filter(|prompt| !prompt.is_empty()),
             ssh_args: text(&["ansible_ssh_args"])?.or_else(|| defaults.ssh_args.clone()).unwrap_or_default(),
             extra_args: [
                 text(&["ansible_ssh_common_args"])?.or_else(|| defaults.common_args.clone()),

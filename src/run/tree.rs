@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::plan::scope::Locals;
 use crate::ssh::Blobs;
 use crate::template::{FileOptions, Value};
-use crate::text::vault::{Vault, is_sealed};
+use crate::text::vault::{Vault, VaultError, is_sealed};
 use crate::wire::{self, Blob, Failure, Map, TreeEntry, TreeItem};
 
 /// Small files of a tree ride inline up to this sum, in bytes; the rest is offered by digest.
@@ -48,7 +48,7 @@ pub(super) type Skip<'a> = &'a dyn Fn(&str, bool) -> bool;
 
 fn walk(path: &Path, skip: Skip<'_>, follow: bool, vault: Option<&Vault>, blobs: &mut Blobs) -> Result<Vec<TreeEntry>, Failure> {
     let mut walk = Walk { skip, follow, vault, blobs, above: Vec::new(), entries: Vec::new(), inline: 0 };
-    walk.directory(path, "").map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    walk.directory(path, "").map_err(|error| unread(path, &error))?;
     Ok(walk.entries)
 }
 
@@ -60,6 +60,14 @@ pub(super) fn attach_file(path: &Path, vault: Option<&Vault>, blobs: &mut Blobs)
     }
 }
 
+/// Why a file could not be sent. A vault's refusal names its file itself.
+pub(super) fn unread(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Other => Failure::new(error.to_string()),
+        _ => Failure::new(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
 /// What a sealed file holds; `None` when it is not sealed, or nobody wants it open.
 pub(super) fn unsealed(path: &Path, vault: Option<&Vault>) -> io::Result<Option<Vec<u8>>> {
     let Some(vault) = vault else { return Ok(None) };
@@ -68,7 +76,13 @@ pub(super) fn unsealed(path: &Path, vault: Option<&Vault>) -> io::Result<Option<
     if !is_sealed(&head) {
         return Ok(None);
     }
-    vault.open_hidden(&fs::read_to_string(path)?).map(Some).map_err(io::Error::other)
+    vault.open_hidden(&fs::read_to_string(path)?).map(Some).map_err(|error| {
+        let shown = path.display();
+        io::Error::other(match error {
+            VaultError::NoPassword { .. } => format!("A vault password or secret must be specified to decrypt {shown}"),
+            error => format!("cannot open {shown}: {error}"),
+        })
+    })
 }
 
 struct Walk<'a> {
@@ -92,7 +106,8 @@ impl Walk<'_> {
 
     fn entries_of(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
         let mut names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
-        names.sort();
+        // The files of a directory before what is below it.
+        names.sort_by_cached_key(|name| (folder.join(name).is_dir(), name.clone()));
         for name in names {
             let path = folder.join(&name);
             let relative = format!("{prefix}{}", name.to_string_lossy());

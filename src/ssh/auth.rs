@@ -20,6 +20,8 @@ pub(super) struct Login<'a> {
     pub(super) keys: &'a Keys,
     /// `None` also when the host key is not to be trusted with it.
     pub(super) password: Option<&'a Secret>,
+    /// What must be asked for it; `None` for anything.
+    pub(super) prompt: Option<&'a str>,
     /// `host:port`, for messages.
     pub(super) address: &'a str,
     pub(super) tried: Vec<String>,
@@ -259,9 +261,19 @@ impl Login<'_> {
         let Some(password) = self.password else { return Ok(Attempt::Refused) };
         self.ready()?;
         self.tried.push("password".to_owned());
+        // The question as OpenSSH's client puts it: this method has none of its own.
+        self.asked(&format!("{}@{}'s password: ", self.settings.user, self.settings.host)).await;
         let result = self.handle.authenticate_password(&self.settings.user, password.expose()).await;
         let result = result.map_err(|error| self.broken(&error))?;
         Ok(self.note(&result))
+    }
+
+    /// Returns once `question` is the one that the password answers. Another is waited for in vain, as sshpass waits, until the
+    /// time for logging in is over.
+    async fn asked(&self, question: &str) {
+        if self.prompt.is_some_and(|prompt| !question.contains(prompt)) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Answers every hidden question with the password.
@@ -281,6 +293,9 @@ impl Login<'_> {
                     asked += u32::from(!prompts.is_empty());
                     if asked > self.settings.password_prompts {
                         return Ok(Attempt::Refused);
+                    }
+                    for prompt in prompts.iter().filter(|prompt| !prompt.echo) {
+                        self.asked(&prompt.prompt).await;
                     }
                     let answer = |echo: bool| if echo { String::new() } else { password.expose().to_owned() };
                     let answers = prompts.iter().map(|prompt| answer(prompt.echo)).collect();

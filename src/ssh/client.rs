@@ -47,6 +47,8 @@ pub(super) struct Introduction<'a> {
     pub(super) known_hosts: &'a Arc<KnownHosts>,
     pub(super) keys: &'a Keys,
     pub(super) password: Option<&'a Secret>,
+    /// What must be asked for it.
+    pub(super) prompt: Option<&'a str>,
     pub(super) limit: Duration,
     pub(super) keepalive: Duration,
 }
@@ -57,7 +59,7 @@ impl Connection {
     /// # Errors
     /// The server is not who it should be, or does not let us in.
     pub(super) async fn open(stream: Stream, through: Option<Arc<Connection>>, with: Introduction<'_>) -> Result<Self, ConnectError> {
-        let Introduction { settings, known_hosts, keys, password, limit, keepalive } = with;
+        let Introduction { settings, known_hosts, keys, password, prompt, limit, keepalive } = with;
         let address = format!("{}:{}", settings.host, settings.port);
         let known = known_hosts.of(&settings.lookup_name(), &settings.known_hosts);
         let config = Arc::new(config(settings, &known, keepalive)?);
@@ -74,7 +76,7 @@ impl Connection {
         let mut handle = shaken.map_err(|error| handshake_error(&address, &error, found.greeted))?;
         // Somebody who only pretends to be the host shall not get a password.
         let password = password.filter(|_| !found.changed);
-        let login = Login { handle: &mut handle, settings, keys, password, address: &address, tried: Vec::new(), allowed: None };
+        let login = Login { handle: &mut handle, settings, keys, password, prompt, address: &address, tried: Vec::new(), allowed: None };
         let logged_in = tokio::time::timeout(LOGIN, login.run()).await;
         logged_in.map_err(|_| ConnectError::Timeout { address: address.clone(), doing: "logging in", after: LOGIN })??;
         Ok(Self { handle, address, _through: through })

@@ -113,6 +113,7 @@ impl Shared {
             known_hosts: &self.known_hosts,
             keys: &self.keys,
             password: endpoint.password.as_ref(),
+            prompt: endpoint.password_prompt.as_deref(),
             limit,
             keepalive: self.options.keepalive,
         };

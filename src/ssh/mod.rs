@@ -84,6 +84,8 @@ pub struct Endpoint {
     pub identity_files: Vec<PathBuf>,
     /// `ansible_password`.
     pub password: Option<Secret>,
+    /// `ansible_sshpass_prompt`: the only question that the password answers.
+    pub password_prompt: Option<String>,
     /// `ansible_ssh_args` as one string; its options win over the fields above, as they stand first on Ansible's command line.
     pub ssh_args: String,
     /// `ansible_ssh_common_args`, `ansible_ssh_extra_args` and their command-line equals; the fields above win over these.

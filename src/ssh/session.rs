@@ -67,6 +67,18 @@ impl Session {
         cell.get_or_try_init(open).await.cloned()
     }
 
+    /// Ends the agents that work as `user`, who is about to be removed: nobody is who has programs running.
+    pub async fn dismiss(&self, user: &str) {
+        let mut links = self.links.lock().await;
+        let theirs = |identity: &&Option<Identity>| identity.as_ref().is_some_and(|(_, name, ..)| name == user);
+        let identities: Vec<_> = links.keys().filter(theirs).cloned().collect();
+        let cells: Vec<_> = identities.iter().filter_map(|identity| links.remove(identity)).collect();
+        drop(links);
+        for link in cells.iter().filter_map(|cell| cell.get()) {
+            link.close().await;
+        }
+    }
+
     /// Runs `command` in the login shell without an agent, as the login user or as the user of `privilege`.
     ///
     /// # Errors

@@ -11,10 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::SigningKey;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
 
 pub use relay::main;
@@ -32,6 +31,7 @@ pub fn secured<S: Read + Write>(
     host: &str,
     validate: bool,
     authorities: Option<&Path>,
+    client: Option<(&Path, &Path)>,
 ) -> Result<StreamOwned<ClientConnection, S>, String> {
     let failed = |reason: String| format!("cannot connect to {host} safely: {reason}");
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
@@ -43,9 +43,19 @@ pub fn secured<S: Read + Write>(
     } else {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
     };
-    let mut connection = ClientConnection::new(Arc::new(builder.with_no_client_auth()), name).map_err(|error| failed(error.to_string()))?;
+    let config = match client {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let (chain, key) = identity(certificate, key)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| failed(error.to_string()))?
+        }
+    };
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
     while connection.is_handshaking() {
-        connection.complete_io(&mut stream).map_err(|error| failed(error.to_string()))?;
+        connection.complete_io(&mut stream).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Error::InvalidCertificate(reason)) => format!("Failed to validate the SSL certificate for {host}: {reason:?}"),
+            _ => failed(error.to_string()),
+        })?;
     }
     Ok(StreamOwned::new(connection, stream))
 }
@@ -62,19 +72,16 @@ fn provider() -> CryptoProvider {
             suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
         ],
         kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1, ring::kx_group::SECP384R1],
-        key_provider: &NoKeys,
         ..ring::default_provider()
     }
 }
 
-/// No certificate of our own is ever shown, so nothing is linked that could sign with one.
-#[derive(Debug)]
-struct NoKeys;
-
-impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        Err(Error::General("client certificates are not supported".to_owned()))
-    }
+/// What we show who asks who we are.
+fn identity(certificate: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let unread = |path: &Path, error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| unread(certificate, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unread(key, &error))?;
+    Ok((chain, key))
 }
 
 fn roots(authorities: Option<&Path>) -> Result<RootCertStore, String> {

@@ -17,7 +17,7 @@ use rustls::{ClientConnection, StreamOwned};
 /// The most that is passed on at once.
 const PIECE: usize = 16 << 10;
 
-/// Runs the program: `rappel-tls HOST [--anyone] [--authorities FILE]`.
+/// Runs the program: `rappel-tls HOST [--anyone] [--authorities FILE] [--client CERTIFICATE KEY]`.
 pub fn main() -> ExitCode {
     match connect(std::env::args_os().skip(1)).and_then(|(safe, plain)| relay(safe, &plain).map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,18 +32,19 @@ type Safe = StreamOwned<ClientConnection, TcpStream>;
 
 fn connect(mut words: impl Iterator<Item = OsString>) -> Result<(Safe, UnixStream), String> {
     let host = words.next().ok_or("expected the name of a server")?.to_string_lossy().into_owned();
-    let (mut validate, mut authorities) = (true, None);
+    let (mut validate, mut authorities, mut client) = (true, None, None);
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("--anyone") => validate = false,
             Some("--authorities") => authorities = words.next().map(PathBuf::from),
+            Some("--client") => client = words.next().map(PathBuf::from).zip(words.next().map(PathBuf::from)),
             _ => return Err(format!("unknown option `{}`", word.display())),
         }
     }
     let own = |descriptor: io::Result<OwnedFd>| descriptor.map_err(|error| error.to_string());
     let socket = TcpStream::from(own(io::stdin().as_fd().try_clone_to_owned())?);
     let plain = UnixStream::from(own(io::stdout().as_fd().try_clone_to_owned())?);
-    let safe = super::secured(socket, &host, validate, authorities.as_deref())?;
+    let safe = super::secured(socket, &host, validate, authorities.as_deref(), client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())))?;
     (&plain).write_all(b"+").map_err(|error| error.to_string())?;
     Ok((safe, plain))
 }

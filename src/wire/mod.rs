@@ -4,6 +4,7 @@
 //! [`Reply`]s; a request that has an id is answered by one final reply with the same id, after any number of `Output`.
 //! Both ends are the same build (the agent's path holds its digest), so messages carry no version of their own.
 
+pub mod carried;
 pub mod protocol;
 mod transaction;
 mod value;

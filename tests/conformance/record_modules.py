@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Records what ansible-core answers to the calls in module/calls.yml, and the files that they leave.
 
-usage: record_modules.py ANSIBLE_PLAYBOOK [OUT]
+usage: [ANSIBLE_PYTHON_INTERPRETER=PYTHON] record_modules.py ANSIBLE_PLAYBOOK [OUT]
 
-A line of module/calls.txt is the status of a call and its result as JSON, without what differs from run to run (VOLATILE) and
-with DIR for the folder that it worked in. After the calls come the files: kind, mode, path, content.
+A line of module/calls.txt is the status of a call and its result as JSON, without what differs from run to run (VOLATILE), with
+DIR for the folder that it worked in, PLAY for that of the playbook and TMP for files of Ansible's own. After the calls come the
+files: kind, mode, path, content. tests/modules/oracle.rs replays the calls and compares.
 """
 
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,12 +26,12 @@ VOLATILE = {"start", "end", "delta", "atime", "mtime", "ctime", "inode", "dev", 
 
 def tidy(value, folder):
     if isinstance(value, dict):
-        return {key: "PATH" if key.startswith("backup") and item else tidy(item, folder)
+        return {tidy(key, folder): "PATH" if key.startswith("backup") and item else tidy(item, folder)
                 for key, item in sorted(value.items()) if key not in VOLATILE}
     if isinstance(value, list):
         return [tidy(item, folder) for item in value]
     if isinstance(value, str):
-        return value.replace(folder, "DIR")
+        return re.sub(r"/[^\s\"]*/\.ansible/tmp/[^\s\"]*", "TMP", value.replace(folder + "/play", "PLAY").replace(folder + "/dir", "DIR"))
     return value
 
 
@@ -46,7 +48,7 @@ def calls(text, folder):
 def tree(folder):
     for path in sorted(pathlib.Path(folder).rglob("*")):
         mode, name = f"{path.lstat().st_mode & 0o7777:04o}", str(path.relative_to(folder))
-        if re.search(r"~$|tree.tgz", name):
+        if re.search(r"~$|tree.tgz|^fetched/localhost/", name):
             continue
         if path.is_symlink():
             yield f"link {name} {os.readlink(path)}"
@@ -59,11 +61,13 @@ def tree(folder):
 def main(program, out=HERE / "calls.txt"):
     with tempfile.TemporaryDirectory() as folder:
         folder = os.path.realpath(folder)
+        shutil.copytree(HERE, folder + "/play")
+        os.mkdir(folder + "/dir")
         environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_STDOUT_CALLBACK": "default"}
-        command = [program, "-v", "-i", "localhost,", "-c", "local", "-e", f"dir={folder}", HERE / "calls.yml"]
+        command = [program, "-v", "-i", "localhost,", "-c", "local", "-e", f"dir={folder}/dir", folder + "/play/calls.yml"]
         os.umask(0o022)
         ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        lines = [*calls(ran.stdout, folder), "", *(line.replace(folder, "DIR") for line in tree(folder))]
+        lines = [*calls(ran.stdout, folder), "", *(line.replace(folder + "/dir", "DIR") for line in tree(folder + "/dir"))]
     pathlib.Path(out).write_text("\n".join(lines) + "\n")
 
 

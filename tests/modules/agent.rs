@@ -1,6 +1,6 @@
-//! An agent in this process, spoken to in frames.
+//! An agent in this process, or in one of its own, spoken to in frames.
 
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -11,8 +11,8 @@ use rappel::wire::{
 };
 
 pub struct Agent {
-    requests: Option<PipeWriter>,
-    replies: PipeReader,
+    requests: Option<Box<dyn Write>>,
+    replies: Box<dyn Read>,
     thread: Option<JoinHandle<io::Result<()>>>,
     id: u64,
 }
@@ -26,13 +26,20 @@ pub fn call(module: &str, params: Value) -> Call {
 impl Agent {
     pub fn start(journal: &Path) -> Self {
         let (input, requests) = io::pipe().unwrap();
-        let (mut replies, output) = io::pipe().unwrap();
+        let (replies, output) = io::pipe().unwrap();
         let host = Host { journal: Journal::at(journal), program: None, token: None };
         let thread = std::thread::spawn(move || serve_on(host, input, output));
+        let mut agent = Self::on(Box::new(requests), Box::new(replies));
+        agent.thread = Some(thread);
+        agent
+    }
+
+    /// One that runs elsewhere.
+    pub fn on(requests: Box<dyn Write>, mut replies: Box<dyn Read>) -> Self {
         let mut line = vec![0; wire::READY.len() + 1];
         replies.read_exact(&mut line).unwrap();
         assert_eq!(line, format!("{}\n", wire::READY).into_bytes());
-        let mut agent = Self { requests: Some(requests), replies, thread: Some(thread), id: 0 };
+        let mut agent = Self { requests: Some(requests), replies, thread: None, id: 0 };
         assert!(matches!(agent.reply(), Reply::Hello(_)));
         agent
     }

@@ -49,6 +49,31 @@ fn files() {
             ..Case::default()
         },
         Case {
+            name: "takes a file of the host into a directory that is to be made",
+            module: "copy",
+            params: json!({"src": "ROOT/f", "dest": "ROOT/d/e/", "remote_src": true}),
+            before: Tree::new().file("f", "x"),
+            after: Some(Tree::new().file("f", "x").dir("d").dir("d/e").file("d/e/f", "x")),
+            ..Case::default()
+        },
+        Case {
+            name: "a device is no file",
+            module: "copy",
+            params: json!({"src": "/dev/null", "dest": "ROOT/f", "remote_src": true}),
+            fails: Some("Cannot copy invalid source '/dev/null': not a file"),
+            ..Case::default()
+        },
+        Case {
+            name: "takes links that lead nowhere as links",
+            module: "copy",
+            params: json!({"src": "ROOT/a/", "dest": "ROOT/b", "remote_src": true}),
+            before: Tree::new().dir("a").link("a/self", "self").link("a/none", "../none"),
+            after: Some(
+                Tree::new().dir("a").link("a/self", "self").link("a/none", "../none").dir("b").link("b/self", "self").link("b/none", "../none"),
+            ),
+            ..Case::default()
+        },
+        Case {
             name: "makes a directory whose name ends in a slash",
             module: "copy",
             params: json!({"src": "files/nginx.conf", "dest": "ROOT/d/e/"}),

@@ -8,6 +8,24 @@ use super::{Case, Tree, prove};
 fn directories() {
     prove(&[
         Case {
+            name: "a second name in a directory",
+            module: "file",
+            params: json!({"path": "ROOT/d", "src": "ROOT/f", "state": "hard"}),
+            before: Tree::new().dir("d").file("f", "x"),
+            after: Some(Tree::new().dir("d").file("f", "x").hard("d/f", "f")),
+            result: json!({"dest": "ROOT/d/f", "state": "hard"}),
+            ..Case::default()
+        },
+        Case {
+            name: "writes special bits before all others",
+            module: "file",
+            params: json!({"path": "ROOT/d", "mode": "+t"}),
+            before: Tree::new().dir("d"),
+            after: Some(Tree::new().dir_mode("d", 0o1755)),
+            result: json!({"mode": "01755"}),
+            ..Case::default()
+        },
+        Case {
             name: "makes all parents with the mode",
             module: "file",
             params: json!({"path": "ROOT/a/b", "state": "directory", "mode": "0750"}),

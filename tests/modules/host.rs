@@ -168,3 +168,47 @@ fn what_is_fetched_is_a_file() {
         unchanged("asks", "uri", json!({"url": url, "return_content": true}), json!({"status": 200, "content": "hello\n"})),
     ]);
 }
+
+#[test]
+fn what_is_there_is_fetched_again_only_when_it_is_newer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/shop.txt", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            let asked = String::from_utf8_lossy(&request[..length]).into_owned();
+            let answer = if asked.contains("If-Modified-Since: Sun, 13 Sep 2020 12:26:40 GMT\r\n") {
+                "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Disposition: inline; filename=\"named\"\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnew\n"
+            };
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    prove(&[
+        Case {
+            before: Tree::new().file("f", "old\n"),
+            ..unchanged("is not newer", "get_url", json!({"url": url, "dest": "ROOT/f"}), json!({"status_code": 304}))
+        },
+        Case {
+            name: "is fetched all the same",
+            module: "get_url",
+            params: json!({"url": url, "dest": "ROOT/f", "force": true}),
+            before: Tree::new().file("f", "old\n"),
+            after: Some(Tree::new().file("f", "new\n")),
+            ..Case::default()
+        },
+        Case {
+            name: "is called as the server says",
+            module: "get_url",
+            params: json!({"url": url, "dest": "ROOT/d"}),
+            before: Tree::new().dir("d"),
+            after: Some(Tree::new().dir("d").file("d/named", "new\n")),
+            result: json!({"dest": "ROOT/d/named", "status_code": 200}),
+            ..Case::default()
+        },
+        unchanged("gives a cookie", "uri", json!({"url": url}), json!({"cookies": {"a": "b"}, "cookies_string": "a=b"})),
+    ]);
+}

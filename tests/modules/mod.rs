@@ -18,12 +18,17 @@ mod file;
 mod find;
 mod foreign;
 mod host;
+mod hull;
 mod job;
 mod lists;
 mod programs;
 mod settings;
+mod oracle;
+mod servers;
 mod source;
+mod system;
 mod transaction;
+mod uses;
 
 use serde_json::Value as Json;
 

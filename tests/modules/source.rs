@@ -37,7 +37,7 @@ fn archives_of_rpms() {
 }
 
 /// A key whose secret nobody has.
-const KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n\
+pub const KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n\
     mDMEawQ2BRYJKwYBBAHaRw8BAQdAbrDeT1qaRlJcuWojjYwfmwDGCx8kg8z0FxzG\nYsqp6HW0InNob3AgYXJjaGl2ZSA8YXJjaGl2ZUBleGFtcGxlLmNvbT4=\n\
     -----END PGP PUBLIC KEY BLOCK-----\n";
 

@@ -3,6 +3,8 @@
 use std::env;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use super::message::{basic, line};
@@ -18,6 +20,9 @@ impl Exchange {
     /// A connection to the server of `url`, and whether a proxy must be told the whole URL.
     pub(super) fn connect(&self, url: &Url) -> Result<(Box<dyn Stream>, bool), String> {
         let secure = url.scheme == "https";
+        if let Some(socket) = &self.socket {
+            return self.connect_socket(url, socket).map(|stream| (stream, false));
+        }
         let failed = |error: io::Error| describe(&error);
         let proxy = if self.proxy { proxy_for(url, |name| env::var(name).ok())? } else { None };
         let next = proxy.as_ref().unwrap_or(url);
@@ -28,7 +33,20 @@ impl Exchange {
             None if !secure => return Ok((Box::new(stream), false)),
             None => {}
         }
-        Ok((tls::secured(stream, &url.host, self.validate, self.ca_path.as_deref())?, false))
+        Ok((self.secured(stream, url)?, false))
+    }
+
+    fn connect_socket(&self, url: &Url, socket: &Path) -> Result<Box<dyn Stream>, String> {
+        let failed = |error: io::Error| format!("cannot connect to the socket {}: {}", socket.display(), describe(&error));
+        let stream = UnixStream::connect(socket).map_err(failed)?;
+        stream.set_read_timeout(Some(self.timeout)).map_err(failed)?;
+        stream.set_write_timeout(Some(self.timeout)).map_err(failed)?;
+        if url.scheme == "https" { self.secured(stream, url) } else { Ok(Box::new(stream)) }
+    }
+
+    fn secured<S: Stream + 'static>(&self, stream: S, url: &Url) -> Result<Box<dyn Stream>, String> {
+        let client = self.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        tls::secured(stream, &url.host, self.validate, self.ca_path.as_deref(), client)
     }
 }
 

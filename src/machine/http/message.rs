@@ -19,6 +19,8 @@ pub(super) struct Outgoing<'a> {
     /// Over what is sent by itself.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: &'a [u8],
+    /// Whether what comes packed is unpacked.
+    pub(super) unpack: bool,
 }
 
 impl Outgoing<'_> {
@@ -36,7 +38,7 @@ impl Outgoing<'_> {
             }
             let mut answer = Answer { status, reason, headers, ..Answer::default() };
             if self.method != "HEAD" && !matches!(status, 204 | 304) {
-                content(reader, &answer).take(largest + 1).read_to_end(&mut answer.body)?;
+                content(reader, &answer, self.unpack).take(largest + 1).read_to_end(&mut answer.body)?;
             }
             if answer.body.len() as u64 > largest {
                 return Err(io::Error::other(format!("the answer is longer than {} MiB", largest >> 20)));
@@ -54,7 +56,9 @@ impl Outgoing<'_> {
             }
         };
         add("Host", &url.authority());
-        add("Accept-Encoding", "gzip");
+        if self.unpack {
+            add("Accept-Encoding", "gzip");
+        }
         add("Connection", "close");
         if !self.body.is_empty() {
             add("Content-Length", &self.body.len().to_string());
@@ -117,7 +121,7 @@ fn headers(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
 }
 
 /// What follows the head of `answer`, unpacked.
-fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer) -> Box<dyn Read> {
+fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer, unpack: bool) -> Box<dyn Read> {
     let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"));
     let length = answer.header("content-length").and_then(|length| length.parse().ok());
     let plain: Box<dyn Read> = match (chunked, length) {
@@ -126,7 +130,7 @@ fn content(reader: BufReader<Box<dyn Stream>>, answer: &Answer) -> Box<dyn Read>
         (false, None) => Box::new(UntilClose(reader)),
     };
     match answer.header("content-encoding") {
-        Some("gzip" | "x-gzip") => Box::new(MultiGzDecoder::new(plain)),
+        Some("gzip" | "x-gzip") if unpack => Box::new(MultiGzDecoder::new(plain)),
         _ => plain,
     }
 }
@@ -231,7 +235,7 @@ mod tests {
     }
 
     fn get() -> Outgoing<'static> {
-        Outgoing { method: "GET".into(), headers: Vec::new(), body: &[] }
+        Outgoing { method: "GET".into(), headers: Vec::new(), body: &[], unpack: true }
     }
 
     fn answer(text: &str) -> Result<(u16, String), String> {
@@ -273,7 +277,7 @@ mod tests {
     #[test]
     fn the_head_has_what_servers_need() {
         let headers = vec![("content-type".to_owned(), "text/x\r\nEvil: 1".to_owned())];
-        let post = Outgoing { method: "POST".into(), headers, body: b"a=1" };
+        let post = Outgoing { method: "POST".into(), headers, body: b"a=1", unpack: true };
         let url = Url::parse("http://u:pw@h:81/p?q").unwrap();
         assert_eq!(
             post.head(&url, false),

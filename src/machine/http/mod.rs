@@ -43,6 +43,14 @@ pub struct Exchange {
     pub ca_path: Option<PathBuf>,
     /// Whether `http_proxy` and its like count.
     pub proxy: bool,
+    /// A certificate to show, and its key; both may be in one file.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The socket to talk to instead of the URL's host.
+    pub socket: Option<PathBuf>,
+    /// Whether what comes packed is unpacked.
+    pub unpack: bool,
+    /// Names of headers that a redirect does not get.
+    pub unredirected: Vec<String>,
 }
 
 /// What came back.
@@ -80,6 +88,10 @@ impl Exchange {
             validate: true,
             ca_path: None,
             proxy: true,
+            client: None,
+            socket: None,
+            unpack: true,
+            unredirected: Vec::new(),
         }
     }
 
@@ -90,11 +102,12 @@ impl Exchange {
     pub fn send(&self) -> Result<Answer, String> {
         let first = Url::parse(&self.url)?;
         let mut url = first.clone();
-        let mut asked = Outgoing { method: self.method.clone(), headers: self.headers.clone(), body: &self.body };
+        let mut asked = Outgoing { method: self.method.clone(), headers: self.headers.clone(), body: &self.body, unpack: self.unpack };
         for _ in 0..self.redirects {
             let answer = self.ask(&url, &asked)?;
             let Some(location) = redirect(&answer) else { return Ok(answer) };
             url = url.join(location)?;
+            asked.headers.retain(|(name, _)| !self.unredirected.iter().any(|kept| kept.eq_ignore_ascii_case(name)));
             if answer.status == 303 && asked.method != "HEAD" || matches!(answer.status, 301 | 302) && asked.method == "POST" {
                 "GET".clone_into(&mut asked.method);
                 asked.body = &[];

@@ -15,8 +15,9 @@ pub(in crate::machine) fn secured(
     host: &str,
     validate: bool,
     authorities: Option<&Path>,
+    client: Option<(&Path, &Path)>,
 ) -> Result<Box<dyn Stream>, String> {
-    Ok(Box::new(crate::tls::secured(stream, host, validate, authorities)?))
+    Ok(Box::new(crate::tls::secured(stream, host, validate, authorities, client)?))
 }
 
 /// A safe way to `host` over `stream`; without `validate`, to whoever answers.
@@ -29,9 +30,10 @@ pub(in crate::machine) fn secured(
     host: &str,
     validate: bool,
     authorities: Option<&Path>,
+    client: Option<(&Path, &Path)>,
 ) -> Result<Box<dyn Stream>, String> {
     let program = super::find_tls().map_err(|reason| format!("cannot connect to {host} safely: {reason}"))?;
-    Ok(Box::new(super::Tunnel::open(&program, stream, host, validate, authorities)?))
+    Ok(Box::new(super::Tunnel::open(&program, stream, host, validate, authorities, client)?))
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
             (both, "localhost", true, Some("authority.pem"), Ok("safe")),
             (&both[1..], "127.0.0.1", true, Some("authority.pem"), Ok("safe")),
             (both, "localhost", false, None, Ok("safe")),
-            (both, "localhost", true, Some("server.pem"), Err("cannot connect to localhost safely: invalid peer certificate: ")),
+            (both, "localhost", true, Some("server.pem"), Err("Failed to validate the SSL certificate for localhost: UnknownIssuer")),
             (both, "localhost", true, Some("server.key"), Err("there is no certificate in ")),
         ] {
             let url = format!("https://{host}:{}/", serve(versions));

@@ -40,7 +40,14 @@ impl Tunnel {
     ///
     /// # Errors
     /// The program cannot be started, nothing can be trusted, or the server should not be.
-    pub fn open(program: &Path, stream: TcpStream, host: &str, validate: bool, authorities: Option<&Path>) -> Result<Self, String> {
+    pub fn open(
+        program: &Path,
+        stream: TcpStream,
+        host: &str,
+        validate: bool,
+        authorities: Option<&Path>,
+        client: Option<(&Path, &Path)>,
+    ) -> Result<Self, String> {
         let failed = |error: io::Error| format!("cannot connect to {host} safely: {}: {error}", program.display());
         let waits: Option<Duration> = stream.read_timeout().map_err(failed)?;
         let (plain, theirs) = UnixStream::pair().map_err(failed)?;
@@ -48,6 +55,9 @@ impl Tunnel {
         command.arg(host).args((!validate).then_some("--anyone"));
         if let Some(file) = authorities {
             command.arg("--authorities").arg(file);
+        }
+        if let Some((certificate, key)) = client {
+            command.arg("--client").arg(certificate).arg(key);
         }
         command.stdin(OwnedFd::from(stream)).stdout(OwnedFd::from(theirs)).stderr(Stdio::piped());
         let mut program = command.spawn().map_err(failed)?;

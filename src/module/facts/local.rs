@@ -12,7 +12,7 @@ pub(super) fn collect(source: &Source, facts: &mut Map) {
     let mut local = Map::new();
     let mut paths: Vec<_> =
         fs::read_dir(&source.fact_path).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "fact") && path.is_file());
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "fact") && !path.is_dir());
     paths.sort();
     for path in paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -24,6 +24,7 @@ pub(super) fn collect(source: &Source, facts: &mut Map) {
 
 /// The text of a fact; the error is the fact's value, as in Ansible, so that a playbook can see it.
 fn read(path: &Path, source: &Source) -> Result<String, String> {
+    fs::metadata(path).map_err(|error| format!("Could not stat fact ({}): {error}", path.display()))?;
     if access(path, Access::EXEC_OK).is_err() {
         let bytes = fs::read(path).map_err(|error| format!("error loading facts as {}: {error}", path.display()))?;
         return Ok(String::from_utf8_lossy(&bytes).into_owned());
@@ -39,8 +40,7 @@ fn read(path: &Path, source: &Source) -> Result<String, String> {
 
 fn parse(text: &str, path: &Path) -> Result<Value, String> {
     serde_json::from_str(text).or_else(|_| {
-        let sections =
-            sections(text).ok_or_else(|| format!("error loading facts as JSON or ini - please check content: {}", path.display()))?;
+        let sections = sections(text).ok_or_else(|| format!("error loading facts as ini - please check content: {}", path.display()))?;
         Ok(Value::Map(sections))
     })
 }
@@ -70,10 +70,31 @@ fn sections(text: &str) -> Option<Map> {
         }
         let (key, value) = trimmed.split_once(['=', ':'])?;
         let key = key.trim().to_lowercase();
-        entries.insert(key.clone(), value.trim().into());
+        entries.insert(key.clone(), plain(value.trim(), entries)?.into());
         last = Some(key);
     }
     Some(sections)
+}
+
+/// A value with `%%` as `%` and `%(name)s` as that entry's value; `None` for any other `%`, which Python refuses.
+fn plain(value: &str, entries: &Map) -> Option<String> {
+    let (mut out, mut rest) = (String::new(), value);
+    while let Some((head, tail)) = rest.split_once('%') {
+        out.push_str(head);
+        rest = match tail.strip_prefix('%') {
+            Some(tail) => {
+                out.push('%');
+                tail
+            }
+            None => {
+                let (name, tail) = tail.strip_prefix('(')?.split_once(")s")?;
+                out.push_str(&entries.get(&name.to_lowercase())?.to_text());
+                tail
+            }
+        };
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 #[cfg(test)]
@@ -90,6 +111,8 @@ mod tests {
             ("/etc/ansible/facts.d/c.fact", "#!/bin/sh\necho '{\"ran\": 1}'\n"),
             ("/etc/ansible/facts.d/d.fact", "nonsense"),
             ("/etc/ansible/facts.d/e.fact", "#!/bin/sh\necho no >&2; exit 3\n"),
+            ("/etc/ansible/facts.d/f.fact", "[f]\na = b\nc = %(a)s 5 %%\n"),
+            ("/etc/ansible/facts.d/g.fact", "[g]\na = 5 % b\n"),
             ("/etc/ansible/facts.d/readme", "not a fact"),
         ]);
         let place = root.path().join("etc/ansible/facts.d");
@@ -103,8 +126,9 @@ mod tests {
             text,
             concat!(
                 r#"{"local":{"a":{"one":{"key":"1","long":"x\ny"},"two":{}},"b":{"x":[1,true]},"c":{"ran":1},"#,
-                r#""d":"error loading facts as JSON or ini - please check content: /etc/ansible/facts.d/d.fact","#,
-                r#""e":"Failure executing fact script (/etc/ansible/facts.d/e.fact), rc: 3, err: no"}}"#
+                r#""d":"error loading facts as ini - please check content: /etc/ansible/facts.d/d.fact","#,
+                r#""e":"Failure executing fact script (/etc/ansible/facts.d/e.fact), rc: 3, err: no","f":{"f":{"a":"b","c":"b 5 %"}},"#,
+                r#""g":"error loading facts as ini - please check content: /etc/ansible/facts.d/g.fact"}}"#
             )
         );
     }

@@ -30,12 +30,14 @@ pub(super) struct Source {
     environment: BTreeMap<String, String>,
     fact_path: PathBuf,
     limit: Duration,
+    /// The Python that tasks of this host run by, where that is said.
+    python: Option<PathBuf>,
 }
 
 impl Source {
     /// This host, with the environment that programs of the task see.
-    pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration) -> Self {
-        Self { root: PathBuf::from("/"), environment, fact_path, limit }
+    pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration, python: Option<PathBuf>) -> Self {
+        Self { root: PathBuf::from("/"), environment, fact_path, limit, python }
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -220,7 +222,8 @@ fn choose(wanted: &[String]) -> Result<Vec<&'static str>, String> {
         match word.strip_prefix('!') {
             Some("all") => removed.extend(SUBSETS.iter().filter(|subset| !subset.minimal).map(|subset| subset.name)),
             Some("min") => minimal = false,
-            Some(word) => removed.extend(named(word)?),
+            // What nobody knows is not there to be left out.
+            Some(word) => removed.extend(named(word).unwrap_or_default()),
             None if word == "all" => added.extend(named("all")?),
             None => explicit.extend(named(word)?),
         }
@@ -271,6 +274,7 @@ mod tests {
                 environment: BTreeMap::new(),
                 fact_path: root.path().join("etc/ansible/facts.d"),
                 limit: Duration::from_secs(5),
+                python: None,
             };
             (root, source)
         }

@@ -173,7 +173,7 @@ fn interpreter(source: &Source) -> Option<(PathBuf, String)> {
     let places = ["/usr/bin", "/usr/local/bin", "/bin"];
     let usual = names.iter().flat_map(|name| places.map(|place| PathBuf::from(place).join(name)));
     let unusual = ["python3", "python"].iter().filter_map(|name| find_program(name));
-    let candidates = usual.chain([PathBuf::from("/usr/libexec/platform-python")]).chain(unusual);
+    let candidates = source.python.iter().cloned().chain(usual).chain([PathBuf::from("/usr/libexec/platform-python")]).chain(unusual);
     candidates.filter(|path| path.is_file()).find_map(|path| {
         let ran = source.complete(&path, &["-V"]).filter(Completed::succeeded)?;
         let text = ran.stdout_text();

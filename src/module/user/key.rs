@@ -1,5 +1,7 @@
 //! Keys for SSH, made by ssh-keygen as the user's own.
 
+use std::path::{Path, PathBuf};
+
 use super::User;
 use crate::machine::owner::User as Entry;
 use crate::machine::{Attributes, Command, Machine, Undo};
@@ -17,9 +19,19 @@ pub(super) fn generate(module: &User, entry: &Entry, machine: &mut Machine) -> R
         if !machine.is_dir(&entry.home) {
             return Err(Failure::new(format!("the home directory {} of {} does not exist, so it cannot hold a key", entry.home.display(), entry.name)));
         }
+        let public = public_of(&path);
+        if machine.exists(&public) {
+            let shown = public.display();
+            if !module.force {
+                machine.warn(format!("Found existing ssh key public file \"{shown}\", no force, so skipping ssh-keygen generation"));
+                return Ok(Map::new());
+            }
+            machine.warn(format!("Overwriting existing ssh key public file \"{shown}\""));
+            machine.remove(&public)?;
+        }
         make(module, entry, &path, machine)?;
     }
-    let public = path.with_extension("pub");
+    let public = public_of(&path);
     let fingerprint = machine.query(&Command::new("ssh-keygen").args(["-l", "-f"]).arg(&path).plain())?;
     let text = machine.read_text(&public)?.unwrap_or_default();
     Ok(Map::from_iter([
@@ -29,7 +41,30 @@ pub(super) fn generate(module: &User, entry: &Entry, machine: &mut Machine) -> R
     ]))
 }
 
-fn make(module: &User, entry: &Entry, path: &std::path::Path, machine: &mut Machine) -> Result<(), Failure> {
+/// ssh-keygen puts an ending on whatever the name is.
+fn public_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
+}
+
+/// Lets ssh-keygen ask a program for the passphrase: everybody can read its arguments.
+fn asking(command: Command, passphrase: &str, machine: &mut Machine) -> Result<Command, Failure> {
+    const ANSWER: &str = "#!/bin/sh\nprintf '%s\\n' \"$RAPPEL_PASSPHRASE\"\n";
+    let program = match machine.scratch().map(|folder| folder.join("askpass")) {
+        Ok(path) if machine.exists(&path) => path,
+        _ => machine.scratch_file("askpass", ANSWER.into(), true)?,
+    };
+    let mut command = command.stdin("");
+    for (name, value) in [("SSH_ASKPASS", program.as_os_str()), ("RAPPEL_PASSPHRASE", passphrase.as_ref())] {
+        command.environment.push((name.into(), value.to_owned()));
+    }
+    // Older ones ask a program only where they find a display.
+    command.environment.extend([("SSH_ASKPASS_REQUIRE", "force"), ("DISPLAY", "none")].map(|(name, value)| (name.into(), value.into())));
+    Ok(command)
+}
+
+fn make(module: &User, entry: &Entry, path: &Path, machine: &mut Machine) -> Result<(), Failure> {
     let own = |mode: &str| Attributes {
         mode: Some(mode.to_owned()),
         owner: Some(entry.uid.to_string()),
@@ -45,12 +80,11 @@ fn make(module: &User, entry: &Entry, path: &std::path::Path, machine: &mut Mach
     if let Some(bits) = module.ssh_key_bits.filter(|bits| *bits > 0) {
         command = command.args(["-b".to_owned(), bits.to_string()]);
     }
-    // Twice, without a terminal: ssh-keygen reads a new passphrase from there or from its arguments, which everybody can read.
     command = match &module.ssh_key_passphrase {
         None => command.args(["-N", ""]),
-        Some(_) => return Err(Failure::new("a passphrase cannot be given to ssh-keygen without showing it to everybody on the host; make the key elsewhere and `copy` it")),
+        Some(passphrase) => asking(command, passphrase, machine)?,
     };
-    let public = path.with_extension("pub");
+    let public = public_of(path);
     let words = ["rm", "-f", &path.to_string_lossy(), &public.to_string_lossy()].map(str::to_owned).to_vec();
     machine.act(&command.plain(), Undo::Command(format!("remove the key {}", path.display()), words))?;
     machine.attributes(path, &own("0600"))?;

@@ -10,6 +10,8 @@ use crate::wire::Failure;
 /// One line of shadow(5). Has no `Debug`: it holds a hash.
 #[derive(Default)]
 pub(super) struct Shadow {
+    /// Whether there is a line at all.
+    pub(super) there: bool,
     hash: String,
     pub(super) min: Option<i64>,
     pub(super) max: Option<i64>,
@@ -31,7 +33,7 @@ impl Shadow {
         let fields: Vec<&str> = line.split(':').collect();
         let number = |index: usize| fields.get(index).and_then(|field| field.parse().ok());
         let hash = fields.get(1).copied().unwrap_or_default().to_owned();
-        Self { hash, min: number(3), max: number(4), warn: number(5), inactive: number(6), expires: number(7) }
+        Self { there: true, hash, min: number(3), max: number(4), warn: number(5), inactive: number(6), expires: number(7) }
     }
 
     pub(super) fn hash(&self) -> &str {

@@ -30,13 +30,19 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     // One condition may stand without a list; its commas are its own.
     let conditions = params.that.as_list().map_or_else(|| vec![params.that.clone()], <[Value]>::to_vec);
     for (index, condition) in conditions.iter().enumerate() {
+        if condition.is_null() || condition.as_str() == Some("") {
+            if call.templar().manner().truthy_conditions {
+                continue;
+            }
+            return Err(Failure::new("Empty conditional expressions are not allowed.").into());
+        }
         let holds = match condition {
             Value::Bool(flag) => *flag,
             Value::Str(text) => {
                 let expr = call.templar().expression(text, span(&call, index));
                 call.templar().holds(&expr, call.scope())?
             }
-            other => other.to_bool().unwrap_or(!other.is_null()),
+            other => other.to_bool().unwrap_or(true),
         };
         if !holds {
             let mut failure = Failure::new("").with("evaluated_to", false).with("assertion", condition.clone());

@@ -49,7 +49,15 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         let msg = "check mode not (yet) supported for this module";
         return Ok(Outcome { skipped: Some(msg.to_owned()), ..Outcome::default() }.into());
     }
-    let first = piece(&call, &params, 0).await?;
+    let first = match piece(&call, &params, 0).await {
+        Err(Trouble::Failed(failure, _)) if !params.fail_on_missing && failure.msg.starts_with("file is not readable") => {
+            return Ok(Outcome::default()
+                .with("file", params.src.0)
+                .with("msg", format!("{}, not transferring, ignored", failure.msg))
+                .into());
+        }
+        first => first?,
+    };
     match (first.text("kind").as_str(), params.fail_on_missing) {
         ("absent", true) => return Err(Failure::new(MISSING).into()),
         ("directory", true) => return Err(Failure::new(FOLDER).into()),
@@ -138,7 +146,15 @@ fn destination(call: &ActionCall<'_>, params: &Fetch, source: &str) -> Result<Pa
         return Ok(base.join(&task.host).join(inside.strip_prefix("/").unwrap_or(&inside)));
     }
     if params.dest.ends_with('/') {
-        return Ok(base.join(Path::new(source).file_name().unwrap_or_default()));
+        let dest = base.join(Path::new(source).file_name().unwrap_or_default());
+        if dest.is_dir() {
+            let shown = dest.display();
+            return Err(Failure::new(format!(
+                "calculated dest '{shown}' is an existing directory, use another path that does not point to an existing directory"
+            ))
+            .into());
+        }
+        return Ok(dest);
     }
     if base.is_dir() {
         let msg = "dest is an existing directory, use a trailing slash if you want to fetch src into that directory";

@@ -36,9 +36,26 @@ pub(in crate::run) fn wanted(shared: &Arc<Shared>, play: &Arc<PlayState>, host: 
     }
 }
 
+/// What `module_defaults` say of the module that does the work.
+fn defaults(call: &ActionCall<'_>) -> Result<Map, Trouble> {
+    let mut params = Map::new();
+    for defaults in &call.item.task.step.context.module_defaults {
+        let Value::Map(defaults) = to_wire(&call.templar().evaluate(defaults, call.scope())?) else { continue };
+        for (module, values) in defaults {
+            if let ("setup" | "ansible.builtin.setup" | "ansible.legacy.setup", Value::Map(values)) = (module.as_str(), values) {
+                params.extend(values);
+            }
+        }
+    }
+    Ok(params)
+}
+
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let mut params = call.params.clone();
     params.shift_remove("parallel");
+    for (name, value) in defaults(&call)? {
+        params.entry(name).or_insert(value);
+    }
     let play = &call.item.task.play.plan;
     for (keyword, name) in
         [(Keyword::GatherSubset, "gather_subset"), (Keyword::GatherTimeout, "gather_timeout"), (Keyword::FactPath, "fact_path")]

@@ -333,8 +333,9 @@ fn first_found(call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
         }
     }
     let places = search_path(call);
-    for name in &candidates {
-        for folder in ["files", "templates", "vars", "tasks"] {
+    // As Ansible looks, in `files` and beside; where that finds nothing, in what else a role has.
+    for folder in ["files", "templates", "vars", "tasks"] {
+        for name in &candidates {
             if let Some(path) = crate::run::call::find_in(&places, folder, name).filter(|path| path.is_file()) {
                 return Ok(vec![crate::run::tree::tidy(&path).display().to_string().into()]);
             }

@@ -16,6 +16,7 @@ use crate::template::random::Random;
 use crate::template::text::text_of;
 use crate::template::value::Value;
 use crate::text::Vault;
+use crate::wire::carried;
 
 pub(super) const FILTERS: &[Filter] = &[
     filter("hash", hash),
@@ -37,14 +38,14 @@ fn hex(bytes: &[u8]) -> String {
 
 fn digest(value: &Value, kind: &str) -> Result<Value> {
     let text = text_of(value)?;
-    let bytes = text.as_bytes();
+    let bytes = carried::bytes_of(&text);
     Ok(Value::from(match kind {
-        "md5" => hex(&Md5::digest(bytes)),
-        "sha1" => hex(&Sha1::digest(bytes)),
-        "sha224" => hex(&Sha224::digest(bytes)),
-        "sha256" => hex(&Sha256::digest(bytes)),
-        "sha384" => hex(&Sha384::digest(bytes)),
-        "sha512" => hex(&Sha512::digest(bytes)),
+        "md5" => hex(&Md5::digest(&bytes)),
+        "sha1" => hex(&Sha1::digest(&bytes)),
+        "sha224" => hex(&Sha224::digest(&bytes)),
+        "sha256" => hex(&Sha256::digest(&bytes)),
+        "sha384" => hex(&Sha384::digest(&bytes)),
+        "sha512" => hex(&Sha512::digest(&bytes)),
         other => return Err(Error::failed(format!("unsupported hash type {other}"))),
     }))
 }
@@ -65,7 +66,7 @@ fn b64encode(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
     let text = text_of(&value)?;
     let urlsafe = args.named_flag("urlsafe", false);
     let bytes: Vec<u8> = match encoding(&mut args)?.as_str() {
-        "utf-8" | "utf8" | "ascii" => text.into_bytes(),
+        "utf-8" | "utf8" | "ascii" => carried::bytes_of(&text),
         "utf-16-le" | "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         "utf-16-be" | "utf-16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
         "utf-16" => [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect(),
@@ -96,7 +97,7 @@ fn b64decode(_eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
         "utf-16-be" | "utf-16be" => words(&bytes, u16::from_be_bytes),
         "utf-16" => words(bytes.get(2..).unwrap_or_default(), u16::from_le_bytes),
         "latin-1" | "latin1" | "iso-8859-1" => bytes.iter().map(|byte| char::from(*byte)).collect(),
-        _ => String::from_utf8(bytes).map_err(|_| Error::failed("the decoded bytes are not UTF-8 text; give `encoding`"))?,
+        _ => carried::text_of(bytes),
     }))
 }
 

@@ -1,7 +1,6 @@
-//! Facts through the front door: kept between runs, gathered for each host, with the defaults of the module that gathers them.
+//! Facts through the front door: gathered for each host, with the defaults of the module that gathers them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -17,36 +16,14 @@ impl Place {
     }
 
     /// Whether a playbook ran to its end, and what it printed.
-    fn run(&self, playbook: &str, settings: &[(&str, &str)], options: &[&str]) -> (bool, String) {
+    fn run(&self, playbook: &str) -> (bool, String) {
         let folder = self.0.path();
         fs::write(folder.join("play.yml"), playbook).unwrap();
         let mut command = Command::new(folder.join("ansible-playbook"));
-        command.args(["-i", "hosts", "play.yml"]).args(options).current_dir(folder).env("HOME", folder).envs(settings.iter().copied());
+        command.args(["-i", "hosts", "play.yml"]).current_dir(folder).env("HOME", folder);
         let done = command.output().unwrap();
         (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
     }
-}
-
-#[test]
-fn facts_are_kept_between_runs() {
-    const LEARN: &str = "- {hosts: h1, gather_facts: false, tasks: [set_fact: {release: 7, cacheable: true}]}\n";
-    const KNOW: &str = "- {hosts: h1, gather_facts: false, tasks: [assert: {that: [release == 7, ansible_facts.release == 7]}]}\n";
-    const FORGET: &str = "- {hosts: h1, gather_facts: false, tasks: [meta: clear_facts]}\n";
-    let place = Place::new();
-    let settings = [("ANSIBLE_CACHE_PLUGIN", "jsonfile"), ("ANSIBLE_CACHE_PLUGIN_CONNECTION", "cache")];
-    let learnt = place.run(LEARN, &settings, &[]);
-    assert!(learnt.0, "{}", learnt.1);
-    let file = place.0.path().join("cache/h1");
-    assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"release":7}"#);
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "facts may be secrets");
-    let known = place.run(KNOW, &settings, &[]);
-    assert!(known.0, "{}", known.1);
-    assert!(!place.run(KNOW, &[], &[]).0, "without a cache nothing is known");
-    assert!(!place.run(KNOW, &settings, &["--flush-cache"]).0, "what was flushed is not known");
-    assert!(place.run(LEARN, &settings, &[]).0 && place.run(FORGET, &settings, &[]).0);
-    assert!(!file.exists(), "what is cleared is not kept");
-    let (good, text) = place.run(KNOW, &[("ANSIBLE_CACHE_PLUGIN", "redis")], &[]);
-    assert!(!good && text.contains("expected `memory` or `jsonfile`, found `redis`"), "{text}");
 }
 
 #[test]
@@ -54,7 +31,7 @@ fn facts_are_of_one_host_each() {
     const PLAY: &str = "- hosts: h1,h2\n  run_once: true\n  gather_subset: ['!all', '!min', 'date_time']\n  tasks:\n    - assert:\n        that:\n          \
          - hostvars.h1.ansible_facts.date_time is defined\n          - hostvars.h2.ansible_facts.date_time is defined\n";
     let place = Place::new();
-    let (good, text) = place.run(PLAY, &[], &[]);
+    let (good, text) = place.run(PLAY);
     assert!(good && text.contains("ok: [h1]\nok: [h2]"), "{text}");
 }
 
@@ -63,7 +40,7 @@ fn gathering_takes_the_defaults_of_setup() {
     const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - gather_facts:\n      module_defaults: {setup: {gather_subset: '!all'}}\n    \
         - assert: {that: \"ansible_facts.gather_subset == ['!all']\"}\n    - gather_facts: {gather_subset: min}\n      \
         module_defaults: {setup: {gather_subset: '!all'}}\n    - assert: {that: \"ansible_facts.gather_subset == ['min']\"}\n";
-    let (good, text) = Place::new().run(PLAY, &[], &[]);
+    let (good, text) = Place::new().run(PLAY);
     assert!(good, "{text}");
 }
 
@@ -72,7 +49,7 @@ fn a_sealed_file_without_a_password_is_named() {
     const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - copy: {src: sealed, dest: '{{ playbook_dir }}/out'}\n";
     let place = Place::new();
     fs::write(place.0.path().join("sealed"), "$ANSIBLE_VAULT;1.1;AES256\n3130\n").unwrap();
-    let (good, text) = place.run(PLAY, &[], &[]);
+    let (good, text) = place.run(PLAY);
     let sealed = place.0.path().join("sealed").display().to_string();
     assert!(!good && text.contains(&format!("A vault password or secret must be specified to decrypt {sealed}")), "{text}");
 }
@@ -80,6 +57,6 @@ fn a_sealed_file_without_a_password_is_named() {
 #[test]
 fn empty_conditions_hold_as_ansible_playbook() {
     const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - assert: {that: [1 == 1, null, '']}\n";
-    let (good, text) = Place::new().run(PLAY, &[], &[]);
+    let (good, text) = Place::new().run(PLAY);
     assert!(good, "{text}");
 }

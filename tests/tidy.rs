@@ -60,10 +60,8 @@ const WORLD: &[(&str, &[&str])] = &[
 const PURE: [&str; 6] = ["regex", "text", "model", "template", "plan", "wire"];
 
 /// Exceptions that are to go.
-const PENDING: &[(&str, &str)] = &[
-    ("src/run/action/slack.rs", "`run` may not import `machine`"),
-    ("src/run/tree.rs", "`run` may not import `machine`"),
-];
+const PENDING: &[(&str, &str)] =
+    &[("src/run/action/slack.rs", "`run` may not import `machine`"), ("src/run/tree.rs", "`run` may not import `machine`")];
 
 /// The longest a file may be.
 const MAX_LINES: usize = 500;
@@ -222,8 +220,7 @@ fn modules(findings: &mut Findings) {
         }
         let tested =
             files("tests/modules").iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("\"{name}\""))));
-        if !tested {
-        }
+        if !tested {}
     }
 }
 

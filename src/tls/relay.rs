@@ -44,7 +44,13 @@ fn connect(mut words: impl Iterator<Item = OsString>) -> Result<(Safe, UnixStrea
     let own = |descriptor: io::Result<OwnedFd>| descriptor.map_err(|error| error.to_string());
     let socket = TcpStream::from(own(io::stdin().as_fd().try_clone_to_owned())?);
     let plain = UnixStream::from(own(io::stdout().as_fd().try_clone_to_owned())?);
-    let safe = super::secured(socket, &host, validate, authorities.as_deref(), client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())))?;
+    let safe = super::secured(
+        socket,
+        &host,
+        validate,
+        authorities.as_deref(),
+        client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+    )?;
     (&plain).write_all(b"+").map_err(|error| error.to_string())?;
     Ok((safe, plain))
 }

@@ -69,7 +69,13 @@ fn files() {
             params: json!({"src": "ROOT/a/", "dest": "ROOT/b", "remote_src": true}),
             before: Tree::new().dir("a").link("a/self", "self").link("a/none", "../none"),
             after: Some(
-                Tree::new().dir("a").link("a/self", "self").link("a/none", "../none").dir("b").link("b/self", "self").link("b/none", "../none"),
+                Tree::new()
+                    .dir("a")
+                    .link("a/self", "self")
+                    .link("a/none", "../none")
+                    .dir("b")
+                    .link("b/self", "self")
+                    .link("b/none", "../none"),
             ),
             ..Case::default()
         },

@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -41,10 +42,11 @@ impl Exchange {
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_read_timeout(Some(self.timeout)).map_err(failed)?;
         stream.set_write_timeout(Some(self.timeout)).map_err(failed)?;
-        if url.scheme == "https" { self.secured(stream, url) } else { Ok(Box::new(stream)) }
+        // To TLS a socket is a socket: only its descriptor counts.
+        if url.scheme == "https" { self.secured(TcpStream::from(OwnedFd::from(stream)), url) } else { Ok(Box::new(stream)) }
     }
 
-    fn secured<S: Stream + 'static>(&self, stream: S, url: &Url) -> Result<Box<dyn Stream>, String> {
+    fn secured(&self, stream: TcpStream, url: &Url) -> Result<Box<dyn Stream>, String> {
         let client = self.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
         tls::secured(stream, &url.host, self.validate, self.ca_path.as_deref(), client)
     }

@@ -281,7 +281,8 @@ mod tests {
     fn everything_is_explained_and_nothing_else() {
         let told = |table: &[(&'static str, &str)]| table.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>();
         assert_eq!(told(FILTERS), filter::names().collect());
-        assert_eq!(told(TESTS), test::names().collect());
+        // The operators among them explain themselves.
+        assert_eq!(told(TESTS), test::names().filter(|name| name.starts_with(char::is_alphabetic)).collect());
         // The run has these; its own test compares them.
         let of_the_world = [
             "config",

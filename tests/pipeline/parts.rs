@@ -112,7 +112,10 @@ impl Monitoring {
     /// Starts both, with the shipped rules.
     pub fn start(prometheus: &Path, gateway: &Path, root: &Path) -> Self {
         let push = free_port();
-        let gateway = start(gateway, &[format!("--web.listen-address=127.0.0.1:{push}")], &folder(root, "pushgateway"), push);
+        let kept = folder(root, "pushgateway");
+        // Debian's keeps what it has under /var/lib, for the next one to read.
+        let options = [format!("--web.listen-address=127.0.0.1:{push}"), format!("--persistence.file={}", kept.join("pushed").display())];
+        let gateway = start(gateway, &options, &kept, push);
         let (folder, port) = (folder(root, "prometheus"), free_port());
         let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/monitoring/prometheus/rules/deployment.yml");
         let text = format!(

@@ -81,7 +81,10 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 async fn counters_survive_in_a_real_pushgateway_and_prometheus_answers_for_them() {
     let directory = tempfile::tempdir().unwrap();
     let (push, prom) = (free_port(), free_port());
-    let Some(_push) = start("prometheus-pushgateway", &[format!("--web.listen-address=127.0.0.1:{push}")]) else { return };
+    // Debian's keeps what it has under /var/lib, for the next one to read.
+    let own =
+        [format!("--web.listen-address=127.0.0.1:{push}"), format!("--persistence.file={}", directory.path().join("pushed").display())];
+    let Some(_push) = start("prometheus-pushgateway", &own) else { return };
     let file = directory.path().join("prometheus.yml");
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/monitoring/prometheus/rules/deployment.yml");
     let config = format!(

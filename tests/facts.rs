@@ -48,7 +48,7 @@ fn gathering_takes_the_defaults_of_setup() {
 fn a_sealed_file_without_a_password_is_named() {
     const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - copy: {src: sealed, dest: '{{ playbook_dir }}/out'}\n";
     let place = Place::new();
-    fs::write(place.0.path().join("sealed"), "$ANSIBLE_VAULT;1.1;AES256\n3130\n").unwrap();
+    fs::copy("tests/fixtures/vault/default.yml", place.0.path().join("sealed")).unwrap();
     let (good, text) = place.run(PLAY);
     let sealed = place.0.path().join("sealed").display().to_string();
     assert!(!good && text.contains(&format!("A vault password or secret must be specified to decrypt {sealed}")), "{text}");

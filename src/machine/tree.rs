@@ -179,10 +179,17 @@ impl Machine {
     /// # Errors
     /// The system's.
     pub fn touch(&mut self, path: &Path) -> Result<bool, Failure> {
-        let now = Some(SystemTime::now());
-        let clock = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let both = Timestamps { last_access: clock, last_modification: clock };
-        self.retime(path, now, now, |path| Ok(utimensat(CWD, path, &both, AtFlags::empty())?))
+        let now = SystemTime::now();
+        let both = |clock| Timestamps { last_access: clock, last_modification: clock };
+        let (seconds, nanoseconds) = since_epoch(now);
+        let exact = both(Timespec { tv_sec: seconds, tv_nsec: nanoseconds });
+        let whenever = both(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW });
+        // An owner sets the very time that the journal has for it; others may only say "now".
+        let set = |path: &Path| {
+            utimensat(CWD, path, &exact, AtFlags::empty()).or_else(|_| utimensat(CWD, path, &whenever, AtFlags::empty()))?;
+            Ok(())
+        };
+        self.retime(path, Some(now), Some(now), set)
     }
 
     fn retime(

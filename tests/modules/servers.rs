@@ -115,7 +115,12 @@ fn postgresql() {
     prove(&mut agent, "postgresql_user", &with(json!({"name": "web", "role_attr_flags": "CREATEDB"})), &roles);
     assert!(agent.run(call("postgresql_user", params(with(json!({"name": "web"}))))).unwrap().changed);
     let rights = || sql("select datacl from pg_database where datname = 'postgres'");
-    prove(&mut agent, "postgresql_privs", &with(json!({"login_db": "postgres", "roles": "web", "type": "database", "privs": "CREATE"})), &rights);
+    prove(
+        &mut agent,
+        "postgresql_privs",
+        &with(json!({"login_db": "postgres", "roles": "web", "type": "database", "privs": "CREATE"})),
+        &rights,
+    );
     let extensions = || sql("select extname from pg_extension order by 1");
     if sql("select count(*) from pg_available_extensions where name = 'pgcrypto'").trim() == "1" {
         prove(&mut agent, "postgresql_ext", &with(json!({"name": "pgcrypto", "db": "postgres"})), &extensions);

@@ -9,6 +9,7 @@ mod parse;
 mod run;
 mod set;
 mod template;
+mod tree;
 
 use std::fmt;
 

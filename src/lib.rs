@@ -6,7 +6,7 @@
 #[cfg(feature = "agent")]
 pub mod regex;
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "agent", feature = "tls"))]
 pub mod tls;
 
 #[cfg(feature = "agent")]

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Subject, plugins, survey};
-use crate::plan::{Block, Plan, Play, PlayScope, RoleRequest, Step, Work};
-use crate::template::{Expr, Value};
+use crate::plan::{Plan, Play, PlayScope, RoleRequest, Step, Work};
 use crate::text::{Diagnostic, Diagnostics, Span};
 
 /// How a task will run.
@@ -43,7 +42,7 @@ pub fn of_role(folder: &Path, subject: &Subject<'_>, diags: &mut Diagnostics) ->
     let name = folder.display().to_string();
     let request = RoleRequest { name, ..RoleRequest::default() };
     let piece = subject.compiler.include_role(request, &Arc::default(), &Arc::default(), diags);
-    let play = Play { roles: piece.role.into_iter().collect(), handlers: piece.handlers, ..empty(folder, piece.block) };
+    let play = Play { roles: piece.role.into_iter().collect(), handlers: piece.handlers, ..Play::of(folder.to_owned(), piece.block) };
     of_plan(&Plan { plays: vec![Arc::new(play)] }, subject, diags)
 }
 
@@ -52,27 +51,8 @@ pub fn of_tasks(file: &Path, handlers: bool, subject: &Subject<'_>, diags: &mut 
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let scope = Arc::new(PlayScope { dir: folder.clone(), ..PlayScope::default() });
     let piece = subject.compiler.include(file, &Arc::default(), &scope, handlers, diags);
-    let play = empty(&folder, piece.block);
+    let play = Play::of(folder, piece.block);
     of_plan(&Plan { plays: vec![Arc::new(play)] }, subject, diags)
-}
-
-/// A play that is nothing but `body`.
-fn empty(dir: &Path, body: Arc<Block>) -> Play {
-    Play {
-        span: Span::default(),
-        file: PathBuf::new(),
-        dir: dir.to_owned(),
-        name: None,
-        hosts: Expr::Literal(Value::from("all"), Span::default()),
-        context: Arc::default(),
-        body,
-        handlers: Vec::new(),
-        vars: Arc::default(),
-        vars_files: Vec::new(),
-        prompts: Vec::new(),
-        roles: Vec::new(),
-        collections: Vec::new(),
-    }
 }
 
 fn fate(step: &Step) -> Fate {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::http::{Stream, dial, secured};
 use super::words::base64;
+use crate::tls::Terms;
 
 /// Whether the connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,11 +113,15 @@ impl Server {
         Ok(refused)
     }
 
+    fn secured(&self, stream: TcpStream, validate: bool) -> Result<Box<dyn Stream>, String> {
+        secured(stream, &Terms { host: self.host.clone(), validate, authorities: None, client: None })
+    }
+
     fn connect(&self) -> Result<Line, String> {
         let failed = |error: io::Error| format!("cannot connect to the mail server {}:{}: {error}", self.host, self.port);
         let stream = dial(&self.host, self.port, self.timeout).map_err(failed)?;
         let mut line = match self.security {
-            Security::Always => Line::Safe(secured(stream, &self.host, true, None, None)?),
+            Security::Always => Line::Safe(self.secured(stream, true)?),
             _ => Line::Plain(stream),
         };
         line.insist("", 2, "the mail server turns us away")?;
@@ -129,7 +134,7 @@ impl Server {
             }
             line.insist("STARTTLS", 2, "the mail server does not begin to encrypt")?;
             line = match line {
-                Line::Plain(stream) => Line::Safe(secured(stream, &self.host, self.security == Security::StartTls, None, None)?),
+                Line::Plain(stream) => Line::Safe(self.secured(stream, self.security == Security::StartTls)?),
                 safe @ Line::Safe(_) => safe,
             };
             offers = self.hello(&mut line)?;

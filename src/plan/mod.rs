@@ -23,7 +23,7 @@ use indexmap::IndexMap;
 use crate::bridge::Foreign;
 use crate::model::{Keyword, Prompt};
 use crate::module;
-use crate::template::Expr;
+use crate::template::{Expr, Value};
 use crate::text::{Span, Spanned};
 
 pub use compile::{Compiler, Piece, PlayScope};
@@ -74,6 +74,25 @@ pub struct Play {
 }
 
 impl Play {
+    /// A play on all hosts that is nothing but `body`, as if written in `dir`.
+    pub fn of(dir: PathBuf, body: Arc<Block>) -> Self {
+        Self {
+            span: Span::default(),
+            file: PathBuf::new(),
+            dir,
+            name: None,
+            hosts: Expr::Literal(Value::from("all"), Span::default()),
+            context: Arc::default(),
+            body,
+            handlers: Vec::new(),
+            vars: Arc::default(),
+            vars_files: Vec::new(),
+            prompts: Vec::new(),
+            roles: Vec::new(),
+            collections: Vec::new(),
+        }
+    }
+
     /// What the play says for `keyword`.
     pub fn keyword(&self, keyword: Keyword) -> Option<&Expr> {
         self.context.keyword(keyword)

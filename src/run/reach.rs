@@ -12,7 +12,7 @@ use super::{ConnectionDefaults, Emitter, Inputs, PlayState, Settings, Shared};
 use crate::plan::scope::Locals;
 use crate::plan::{self, Context};
 use crate::ssh::{Blobs, Link, Method, Privilege, Session, Transport};
-use crate::template::{Expr, Scope, Value};
+use crate::template::Scope;
 use crate::text::Span;
 use crate::wire::{Call, Failure, Map, Outcome, TransactionReply, TransactionStep};
 
@@ -39,21 +39,7 @@ impl Reach {
         let (nobody, _) = mpsc::channel(1); // these calls are no part of a run: there is nobody to tell
         let events = Emitter::new(nobody, inputs.sources.clone(), inputs.vault.secrets().clone());
         let shared = Arc::new(Shared::new(settings, inputs, events));
-        let plan = plan::Play {
-            span: Span::default(),
-            file: PathBuf::new(),
-            dir: folder,
-            name: None,
-            hosts: Expr::Literal(Value::from("all"), Span::default()),
-            context: Arc::default(),
-            body: Arc::default(),
-            handlers: Vec::new(),
-            vars: Arc::default(),
-            vars_files: Vec::new(),
-            prompts: Vec::new(),
-            roles: Vec::new(),
-            collections: Vec::new(),
-        };
+        let plan = plan::Play::of(folder, Arc::default());
         let play = Arc::new(PlayState::new(Arc::new(plan), String::new(), Vec::new(), Locals::default()));
         Self { shared, play, privileged, links: Mutex::default() }
     }

@@ -301,9 +301,12 @@ fn ciphers() -> Vec<cipher::Name> {
     [first, rest.to_vec()].concat()
 }
 
+/// What the library offers, and the NIST curves, which OpenSSH offers too and which some servers have alone.
 fn key_exchanges(settings: &Settings) -> Result<Vec<kex::Name>, ConnectError> {
-    let (extensions, real): (Vec<kex::Name>, Vec<kex::Name>) =
+    let (extensions, mut real): (Vec<kex::Name>, Vec<kex::Name>) =
         Preferred::DEFAULT.kex.iter().partition(|name| name.as_ref().starts_with("ext-info") || name.as_ref().starts_with("kex-strict"));
+    let curves = real.iter().rposition(|name| name.as_ref().starts_with("curve25519")).map_or(0, |last| last + 1);
+    real.splice(curves..curves, [kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::ECDH_SHA2_NISTP521]);
     let mut chosen = chosen(&real, settings.kex.as_deref(), "KexAlgorithms")?;
     chosen.extend(extensions);
     Ok(chosen)

@@ -1,6 +1,6 @@
 //! The program `rappel-tls`: a TLS connection over the socket that is its standard input, plain on the one that is its standard output.
 //!
-//! Its words are the server's name and what is to be trusted. A byte on the plain side says that the connection is safe; when it
+//! Its words are [`Terms`]. A byte on the plain side says that the connection is safe; when it
 //! cannot be, the reason is on standard error.
 
 use std::ffi::OsString;
@@ -8,16 +8,17 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ClientConnection, StreamOwned};
 
+use super::Terms;
+
 /// The most that is passed on at once.
 const PIECE: usize = 16 << 10;
 
-/// Runs the program: `rappel-tls HOST [--anyone] [--authorities FILE] [--client CERTIFICATE KEY]`.
+/// Runs the program.
 pub fn main() -> ExitCode {
     match connect(std::env::args_os().skip(1)).and_then(|(safe, plain)| relay(safe, &plain).map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,27 +31,13 @@ pub fn main() -> ExitCode {
 
 type Safe = StreamOwned<ClientConnection, TcpStream>;
 
-fn connect(mut words: impl Iterator<Item = OsString>) -> Result<(Safe, UnixStream), String> {
-    let host = words.next().ok_or("expected the name of a server")?.to_string_lossy().into_owned();
-    let (mut validate, mut authorities, mut client) = (true, None, None);
-    while let Some(word) = words.next() {
-        match word.to_str() {
-            Some("--anyone") => validate = false,
-            Some("--authorities") => authorities = words.next().map(PathBuf::from),
-            Some("--client") => client = words.next().map(PathBuf::from).zip(words.next().map(PathBuf::from)),
-            _ => return Err(format!("unknown option `{}`", word.display())),
-        }
-    }
+fn connect(words: impl Iterator<Item = OsString>) -> Result<(Safe, UnixStream), String> {
+    let terms = Terms::from_words(words)?;
     let own = |descriptor: io::Result<OwnedFd>| descriptor.map_err(|error| error.to_string());
+    // To TLS a socket is a socket: only its descriptor counts.
     let socket = TcpStream::from(own(io::stdin().as_fd().try_clone_to_owned())?);
     let plain = UnixStream::from(own(io::stdout().as_fd().try_clone_to_owned())?);
-    let safe = super::secured(
-        socket,
-        &host,
-        validate,
-        authorities.as_deref(),
-        client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())),
-    )?;
+    let safe = super::secured(socket, &terms)?;
     (&plain).write_all(b"+").map_err(|error| error.to_string())?;
     Ok((safe, plain))
 }

@@ -261,7 +261,7 @@ fn projects_of_composer() {
 #[test]
 fn a_server_of_redis() {
     let Some(mut host) = Host::with("redis-server") else { return };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::support::port::free_port();
     let options = ["--port", &port.to_string(), "--save", "", "--dir", &host.at(""), "--requirepass", "secret"].map(str::to_owned);
     host.children.push(Command::new("redis-server").args(options).stdout(Stdio::null()).spawn().unwrap());
     let cli = format!("REDISCLI_AUTH=secret redis-cli -p {port} --no-auth-warning");

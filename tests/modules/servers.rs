@@ -114,7 +114,7 @@ fn postgresql() {
     prove(&mut agent, "postgresql_db", &with(json!({"name": "shop", "encoding": "UTF8", "template": "template0"})), &databases);
     prove(&mut agent, "postgresql_user", &with(json!({"name": "web", "role_attr_flags": "CREATEDB"})), &roles);
     assert!(agent.run(call("postgresql_user", params(with(json!({"name": "web"}))))).unwrap().changed);
-    let rights = || sql("select datacl from pg_database where datname = 'postgres'");
+    let rights = || sql("select coalesce(datacl, acldefault('d', datdba)) from pg_database where datname = 'postgres'");
     prove(
         &mut agent,
         "postgresql_privs",
@@ -123,7 +123,7 @@ fn postgresql() {
     );
     let extensions = || sql("select extname from pg_extension order by 1");
     if sql("select count(*) from pg_available_extensions where name = 'pgcrypto'").trim() == "1" {
-        prove(&mut agent, "postgresql_ext", &with(json!({"name": "pgcrypto", "db": "postgres"})), &extensions);
+        prove(&mut agent, "postgresql_ext", &with(json!({"name": "pgcrypto", "login_db": "postgres"})), &extensions);
     } else {
         println!("skipped: postgresql_ext: there is no extension to be had");
     }

@@ -23,9 +23,10 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::agent_script;
+use crate::support::port::free_port;
 use crate::support::sshd::{Sshd, text};
 use api::Api;
-use parts::{Monitoring, Server, free_port, get};
+use parts::{Monitoring, Server, get};
 
 /// What must never be seen: the values of everything that is secret here.
 const SENTINEL: &str = "S3NT1NEL";

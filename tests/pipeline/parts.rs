@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+
+use crate::support::port::free_port;
 
 /// A program that ends with the test.
 pub struct Server {
@@ -44,11 +46,6 @@ pub fn installed() -> Option<[PathBuf; 4]> {
         [Some(nginx), Some(redis), Some(prometheus), Some(gateway)] => Some([nginx, redis, prometheus, gateway]),
         _ => None,
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn start(program: &Path, arguments: &[String], folder: &Path, port: u16) -> Server {

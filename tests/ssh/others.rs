@@ -67,7 +67,7 @@ async fn dropbear_serves() {
     let host_key = folder.join("dropbear_key");
     let made = Command::new(dropbearkey).args(["-t", "ed25519", "-f", text(&host_key)]).output().unwrap();
     let known = String::from_utf8(made.stdout).unwrap().lines().find(|line| line.starts_with("ssh-")).unwrap().to_owned();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::support::port::free_port();
     // It reads the keys of the account's own home: a folder of ours lies over that, and nobody else sees it.
     let script = "mount --bind \"$0\" \"$1\" && exec \"$2\" -F -E -p \"127.0.0.1:$3\" -r \"$4\" -P \"$5\"";
     let home = std::env::home_dir().unwrap().join(".ssh");

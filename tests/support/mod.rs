@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "only tests call this, and a skipped one says so")]
 
 pub mod fault;
+pub mod port;
 pub mod sshd;
 
 use std::os::unix::fs::PermissionsExt as _;

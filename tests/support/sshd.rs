@@ -36,8 +36,7 @@ impl Sshd {
         keygen(&["-t", "ed25519", "-f", text(&login)]);
         let authorized = folder.join("authorized_keys");
         std::fs::copy(folder.join("login.pub"), &authorized).unwrap();
-        // A port that was free a moment ago; sshd cannot be asked for any.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = super::port::free_port();
         let config = folder.join("sshd_config");
         let lines = format!(
             "{extra}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\

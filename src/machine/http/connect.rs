@@ -12,6 +12,7 @@ use super::message::{basic, line};
 use super::url::Url;
 use super::{Exchange, describe, tls};
 use crate::machine::address;
+use crate::tls::Terms;
 
 /// A connection of whatever kind.
 pub(in crate::machine) trait Stream: Read + Write {}
@@ -42,13 +43,12 @@ impl Exchange {
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_read_timeout(Some(self.timeout)).map_err(failed)?;
         stream.set_write_timeout(Some(self.timeout)).map_err(failed)?;
-        // To TLS a socket is a socket: only its descriptor counts.
-        if url.scheme == "https" { self.secured(TcpStream::from(OwnedFd::from(stream)), url) } else { Ok(Box::new(stream)) }
+        if url.scheme == "https" { self.secured(stream, url) } else { Ok(Box::new(stream)) }
     }
 
-    fn secured(&self, stream: TcpStream, url: &Url) -> Result<Box<dyn Stream>, String> {
-        let client = self.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        tls::secured(stream, &url.host, self.validate, self.ca_path.as_deref(), client)
+    fn secured(&self, socket: impl Stream + Into<OwnedFd> + 'static, url: &Url) -> Result<Box<dyn Stream>, String> {
+        let (host, authorities, client) = (url.host.clone(), self.ca_path.clone(), self.client.clone());
+        tls::secured(socket, &Terms { host, validate: self.validate, authorities, client })
     }
 }
 

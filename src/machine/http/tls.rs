@@ -1,46 +1,30 @@
 //! Where TLS comes from: out of this program, or out of a second one when this is a worker without it.
 
-use std::net::TcpStream;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
 use super::connect::Stream;
+use crate::tls::Terms;
 
-/// A safe way to `host` over `stream`; without `validate`, to whoever answers.
-///
-/// # Errors
-/// Nothing can be trusted, or the server should not be.
-#[cfg(feature = "tls")]
-pub(in crate::machine) fn secured(
-    stream: TcpStream,
-    host: &str,
-    validate: bool,
-    authorities: Option<&Path>,
-    client: Option<(&Path, &Path)>,
-) -> Result<Box<dyn Stream>, String> {
-    Ok(Box::new(crate::tls::secured(stream, host, validate, authorities, client)?))
-}
-
-/// A safe way to `host` over `stream`; without `validate`, to whoever answers.
+/// A safe connection over `socket`.
 ///
 /// # Errors
 /// There is no program for it, nothing can be trusted, or the server should not be.
-#[cfg(not(feature = "tls"))]
-pub(in crate::machine) fn secured(
-    stream: TcpStream,
-    host: &str,
-    validate: bool,
-    authorities: Option<&Path>,
-    client: Option<(&Path, &Path)>,
-) -> Result<Box<dyn Stream>, String> {
-    let program = super::find_tls().map_err(|reason| format!("cannot connect to {host} safely: {reason}"))?;
-    Ok(Box::new(super::Tunnel::open(&program, stream, host, validate, authorities, client)?))
+pub(in crate::machine) fn secured(socket: impl Stream + Into<OwnedFd> + 'static, terms: &Terms) -> Result<Box<dyn Stream>, String> {
+    #[cfg(feature = "tls")]
+    let safe = crate::tls::secured(socket, terms)?;
+    #[cfg(not(feature = "tls"))]
+    let safe = {
+        let program = super::find_tls().map_err(|reason| format!("cannot connect to {} safely: {reason}", terms.host))?;
+        super::Tunnel::open(&program, socket.into(), terms)?
+    };
+    Ok(Box::new(safe))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::thread;
 
@@ -49,7 +33,6 @@ mod tests {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-    use super::*;
     use crate::machine::http::Exchange;
 
     fn fixture(name: &str) -> PathBuf {

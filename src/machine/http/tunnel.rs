@@ -1,13 +1,15 @@
 //! TLS by a second program, `rappel-tls`, which is asked for when it is first needed: the worker itself has none.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, socket_timeout};
+
+use crate::tls::Terms;
 
 /// Finds the program, or has it sent.
 pub type Find = Arc<dyn Fn() -> Result<PathBuf, String> + Send + Sync>;
@@ -36,30 +38,16 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// A safe way to `host` over `stream`, by `program`; without `validate`, to whoever answers.
+    /// A safe connection over `socket`, by `program`.
     ///
     /// # Errors
     /// The program cannot be started, nothing can be trusted, or the server should not be.
-    pub fn open(
-        program: &Path,
-        stream: TcpStream,
-        host: &str,
-        validate: bool,
-        authorities: Option<&Path>,
-        client: Option<(&Path, &Path)>,
-    ) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("cannot connect to {host} safely: {}: {error}", program.display());
-        let waits: Option<Duration> = stream.read_timeout().map_err(failed)?;
+    pub fn open(program: &Path, socket: OwnedFd, terms: &Terms) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("cannot connect to {} safely: {}: {error}", terms.host, program.display());
+        let waits = socket_timeout(&socket, Timeout::Recv).map_err(|error| failed(error.into()))?;
         let (plain, theirs) = UnixStream::pair().map_err(failed)?;
         let mut command = Command::new(program);
-        command.arg(host).args((!validate).then_some("--anyone"));
-        if let Some(file) = authorities {
-            command.arg("--authorities").arg(file);
-        }
-        if let Some((certificate, key)) = client {
-            command.arg("--client").arg(certificate).arg(key);
-        }
-        command.stdin(OwnedFd::from(stream)).stdout(OwnedFd::from(theirs)).stderr(Stdio::piped());
+        command.args(terms.to_words()).stdin(socket).stdout(OwnedFd::from(theirs)).stderr(Stdio::piped());
         let mut program = command.spawn().map_err(failed)?;
         drop(command); // and with it our copy of the other end
         let mut safe = [0];

@@ -70,7 +70,7 @@ fn main() {
         for id in 1..=calls {
             assert!(!agent.call(id.into(), module, &given), "{module} changed something");
         }
-        let each = (cpu() - begun) / calls;
+        let each = cpu().saturating_sub(begun) / calls;
         println!("{module:12} {:7.1} us  {params}", each.as_secs_f64() * 1e6);
         slow |= calls > 10 && each > LIMIT;
     }

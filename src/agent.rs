@@ -2,7 +2,7 @@
 //!
 //! One thread reads, so that pings and cancellations are heard while a module runs on the other. When the controller says
 //! goodbye, the running call and every program it started end: nothing is left behind on the host but detached jobs and the
-//! dead-man's timer of an open transaction. When the connection is lost, [`reunion`] gives the controller some time to come back.
+//! dead-man's timer of an open transaction. When the connection is lost, `reunion` gives the controller some time to come back.
 
 mod boot;
 mod job;

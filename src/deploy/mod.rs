@@ -1,7 +1,7 @@
 //! Deploy: the whole pipeline round the plays, from the lock to the metrics.
 //!
-//! Stages in order: lock, recover, runner, preflight, plan, deploy, health, rollback, notify, metrics, history, unlock. [`stage`]
-//! has those before the first change, [`attempt`] those that change, [`finish`] those after.
+//! Stages in order: lock, recover, runner, preflight, plan, deploy, health, rollback, notify, metrics, history, unlock. `stage`
+//! has those before the first change, `attempt` those that change, `finish` those after.
 
 mod attempt;
 pub mod config;

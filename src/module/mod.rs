@@ -1,4 +1,4 @@
-//! Modules: what a task does on a host. One file each; [`modules!`] lists them.
+//! Modules: what a task does on a host. One file each; `modules!` lists them.
 //!
 //! A module decides what should be different and asks [`Machine`], the only door to effects, to make it so. Check mode,
 //! diff, `changed` and undo happen behind that door, so no module has code for them.

@@ -242,11 +242,11 @@ text_field!(
     PathText, Kind::Path
 );
 text_field!(
-    /// A file of the controller; [`crate::machine::Machine::blob`] has its content.
+    /// A file of the controller; [`crate::machine::Machine::content`] has its content.
     LocalFile, Kind::LocalFile
 );
 text_field!(
-    /// A template of the controller; [`crate::machine::Machine::blob`] has it rendered.
+    /// A template of the controller; [`crate::machine::Machine::content`] has it rendered.
     LocalTemplate, Kind::LocalTemplate
 );
 

@@ -211,12 +211,11 @@ fn place(text: &str) -> Option<(IpAddr, u16)> {
     let (address, port) = text.split_once(':')?;
     let groups = (0..address.len() / 8).map(|at| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok());
     let bytes: Vec<u8> = groups.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
-    let address = match <[u8; 4]>::try_from(bytes.as_slice()) {
-        Ok(four) => IpAddr::from(four),
-        Err(_) => {
-            let six = Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?);
-            six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4)
-        }
+    let address = if let Ok(four) = <[u8; 4]>::try_from(bytes.as_slice()) {
+        IpAddr::from(four)
+    } else {
+        let six = Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?);
+        six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4)
     };
     Some((address, u16::from_str_radix(port, 16).ok()?))
 }

@@ -8,51 +8,51 @@ use super::{Context, PlayScope, Vars};
 use crate::template::{Binding, Expr, Key, Map, Scope, Value};
 use crate::text::Span;
 
-/// A level of precedence, lowest first. The numbers in brackets are those of Ansible's documentation ("Understanding
+/// A level of precedence, lowest first. The numbers in parentheses are those of Ansible's documentation ("Understanding
 /// variable precedence"); level 1, command-line values such as `-u`, is no variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
-    /// Values of the configuration that show as variables, such as `ansible_connection` from `-c` [1].
+    /// Values of the configuration that show as variables, such as `ansible_connection` from `-c` (1).
     CommandLine,
-    /// `defaults/` of roles [2].
+    /// `defaults/` of roles (2).
     RoleDefaults,
-    /// Group variables written in the inventory file [3].
+    /// Group variables written in the inventory file (3).
     InventoryGroups,
-    /// `group_vars/all` beside the inventory [4].
+    /// `group_vars/all` beside the inventory (4).
     InventoryGroupVarsAll,
-    /// `group_vars/all` beside the playbook [5].
+    /// `group_vars/all` beside the playbook (5).
     PlaybookGroupVarsAll,
-    /// `group_vars/*` beside the inventory [6].
+    /// `group_vars/*` beside the inventory (6).
     InventoryGroupVars,
-    /// `group_vars/*` beside the playbook [7].
+    /// `group_vars/*` beside the playbook (7).
     PlaybookGroupVars,
-    /// Host variables written in the inventory file [8].
+    /// Host variables written in the inventory file (8).
     InventoryHost,
-    /// `host_vars/*` beside the inventory [9].
+    /// `host_vars/*` beside the inventory (9).
     InventoryHostVars,
-    /// `host_vars/*` beside the playbook [10].
+    /// `host_vars/*` beside the playbook (10).
     PlaybookHostVars,
-    /// Facts, and `set_fact` with `cacheable` [11].
+    /// Facts, and `set_fact` with `cacheable` (11).
     Facts,
-    /// `vars:` of the play [12].
+    /// `vars:` of the play (12).
     PlayVars,
-    /// `vars_prompt:` [13].
+    /// `vars_prompt:` (13).
     PlayPrompts,
-    /// `vars_files:` [14].
+    /// `vars_files:` (14).
     PlayVarsFiles,
-    /// `vars/` of roles [15].
+    /// `vars/` of roles (15).
     RoleVars,
-    /// `vars:` of blocks, then of the task [16, 17].
+    /// `vars:` of blocks, then of the task (16, 17).
     TaskVars,
-    /// `include_vars` [18].
+    /// `include_vars` (18).
     IncludeVars,
-    /// `set_fact` and `register` [19].
+    /// `set_fact` and `register` (19).
     SetFacts,
-    /// Parameters of a role [20].
+    /// Parameters of a role (20).
     RoleParams,
-    /// `vars:` of includes and imports [21].
+    /// `vars:` of includes and imports (21).
     IncludeParams,
-    /// `-e` [22].
+    /// `-e` (22).
     ExtraVars,
     /// `inventory_hostname`, `groups` and their like: they cannot be set.
     Magic,

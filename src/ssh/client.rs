@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use russh::client::{Config, Handle, Handler, connect_stream};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{ChannelOpenFailure, Disconnect, Error, Preferred, cipher, compression, kex, mac};
+use russh::{AlgorithmKind, ChannelOpenFailure, Disconnect, Error, Preferred, cipher, compression, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::auth::Login;
@@ -150,7 +150,15 @@ fn handshake_error(address: &str, error: &Error, greeted: bool) -> ConnectError 
     }
     let reason = match error {
         Error::NoCommonAlgo { kind, ours, theirs } => {
-            format!("no {kind:?} algorithm in common: we have {}, the server {}", ours.join(","), theirs.join(","))
+            // OpenSSH's words, and its keyword for what is allowed.
+            let (what, keyword) = match kind {
+                AlgorithmKind::Kex => ("key exchange method", "KexAlgorithms"),
+                AlgorithmKind::Key => ("host key type", "HostKeyAlgorithms"),
+                AlgorithmKind::Cipher => ("cipher", "Ciphers"),
+                AlgorithmKind::Compression => ("compression", "Compression"),
+                AlgorithmKind::Mac => ("MAC", "MACs"),
+            };
+            format!("no matching {what} found: the server has {}, `{keyword}` allows {}", theirs.join(","), ours.join(","))
         }
         Error::Version => "the server does not speak SSH 2".to_owned(),
         other => other.to_string(),

@@ -1,4 +1,4 @@
-//! Text: bytes become nodes that know where they were written. Nothing here touches the world but [`source`].
+//! Text: bytes become nodes that know where they were written. Nothing here touches the world but `source`.
 
 mod compose;
 pub mod config;

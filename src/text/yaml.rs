@@ -1,4 +1,4 @@
-//! YAML events become [`Node`]s, with PyYAML's meaning: see [`super::scalar`] for plain scalars and [`super::compose`] for tags and mappings.
+//! YAML events become [`Node`]s, with PyYAML's meaning: see `scalar` for plain scalars and `compose` for tags and mappings.
 
 use std::collections::HashMap;
 

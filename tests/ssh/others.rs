@@ -1,4 +1,4 @@
-//! Servers that are not OpenSSH's: Dropbear and AsyncSSH, where they are installed.
+//! Servers that are not OpenSSH's: Dropbear and `AsyncSSH`, where they are installed.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

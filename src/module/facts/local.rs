@@ -81,16 +81,13 @@ fn plain(value: &str, entries: &Map) -> Option<String> {
     let (mut out, mut rest) = (String::new(), value);
     while let Some((head, tail)) = rest.split_once('%') {
         out.push_str(head);
-        rest = match tail.strip_prefix('%') {
-            Some(tail) => {
-                out.push('%');
-                tail
-            }
-            None => {
-                let (name, tail) = tail.strip_prefix('(')?.split_once(")s")?;
-                out.push_str(&entries.get(&name.to_lowercase())?.to_text());
-                tail
-            }
+        rest = if let Some(tail) = tail.strip_prefix('%') {
+            out.push('%');
+            tail
+        } else {
+            let (name, tail) = tail.strip_prefix('(')?.split_once(")s")?;
+            out.push_str(&entries.get(&name.to_lowercase())?.to_text());
+            tail
         };
     }
     out.push_str(rest);

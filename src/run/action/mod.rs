@@ -1,4 +1,4 @@
-//! Actions: what a task does on the controller. One file each; [`actions!`] lists them.
+//! Actions: what a task does on the controller. One file each; `actions!` lists them.
 
 pub(super) mod gather_facts;
 

@@ -144,6 +144,27 @@ fn a_plan_and_a_preflight_change_nothing() {
 }
 
 #[test]
+fn a_first_deployment_of_units_can_be_planned() {
+    let fleet = Fleet::new("");
+    let (root, site) = (fleet.0.path().display(), concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks/site.yml"));
+    fleet.write(
+        "vars.yml",
+        &format!(
+            "backend_image: shop:1\nfrontend_image: web:1\nbackend_port: 1\nfrontend_port: 2\ndeployment_become: false\n\
+             deployment_runtime: process\ndeployment_service_manager: systemd\ndeployment_application: {}\n\
+             deployment_minimum_free_mb: 0\ndeployment_disk_limit: 100\ndeployment_root: {root}/opt\n\
+             deployment_state_file: {root}/state.json\ndeployment_marks_directory: {root}/marks\n",
+            // No unit of this machine has this name.
+            format_args!("rappel-test-{}", std::process::id()),
+        ),
+    );
+    fleet.write("units", "[databases]\n[redis]\n[webservers]\nweb1 ansible_connection=local\n");
+    let (code, said) = fleet.rappel(&["play", "--check", "-i", "units", "-e", "@vars.yml", site]);
+    assert!(code == 0 && said.contains("Write the units"), "{said}");
+    assert!(!fleet.0.path().join("opt").exists());
+}
+
+#[test]
 fn a_lock_that_is_held_by_hand_keeps_deployments_waiting() {
     let fleet = Fleet::new("");
     let (exit, out) = fleet.rappel(&["lock", "test", "acquire", "--reason", "incident 42"]);

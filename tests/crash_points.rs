@@ -222,6 +222,36 @@ async fn walk_controller(step: usize) {
     panic!("the walk has no end");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_is_gone_for_good_is_given_up_when_somebody_says_so() {
+    let world = World::new().await;
+    let hosts = fs::read_to_string(world.folder.path().join("hosts")).unwrap();
+    // The keeper of the decision is the first host; nothing listens where it was.
+    let without = hosts.replacen("ansible_port=", "ansible_port=1 was_port=", 1);
+    let advice = "with `--coordinator-lost` if it never will";
+    let trees = || (1..HOSTS).map(|host| tree(&world.home(host).join("app"))).collect::<Vec<_>>();
+    let mut saved = 0;
+    for frame in (5..MOST).step_by(4) {
+        world.reset();
+        if world.rappel(&["play", "-i", "hosts", "site.yml"], Some(frame)).await.0.is_some() {
+            break;
+        }
+        fs::write(world.folder.path().join("hosts"), &without).unwrap();
+        let before = trees();
+        let (code, said) = world.rappel(&["recover", "test"], None).await;
+        assert!(code == Some(4) && said.contains(advice), "frame {frame}: {said}");
+        let (code, said) = world.rappel(&["recover", "test", "--coordinator-lost"], None).await;
+        assert!(code == Some(1) && said.contains("there is nobody to ask: give `--yes`"), "frame {frame}: {code:?} {said}");
+        assert!(before == trees(), "frame {frame}: something was touched without a yes");
+        let (_, said) = world.rappel(&["recover", "test", "--coordinator-lost", "--yes"], None).await;
+        assert!(!said.contains(advice), "frame {frame}: {said}");
+        assert!([old(), new()].iter().any(|wanted| trees().iter().all(|tree| tree == wanted)), "frame {frame}: {:#?}\n{said}", trees());
+        saved += usize::from(before != trees());
+        fs::write(world.folder.path().join("hosts"), &hosts).unwrap();
+    }
+    assert!(saved > 0, "no host was ever waiting for a decision");
+}
+
 macro_rules! walks {
     ($($name:ident $all:ident $walk:ident($($host:literal)?);)*) => {$(
         #[tokio::test(flavor = "multi_thread")]

@@ -404,7 +404,8 @@ pub(super) fn recover(options: &RecoverOptions) -> Outcome {
     let coordinator = if options.coordinator_lost { Coordinator::Lost } else { Coordinator::Awaited };
     if coordinator == Coordinator::Lost {
         say("this assumes that the host which keeps the decision had not decided to commit, or that no host has heard of it:");
-        say("transactions that no host is known to have committed are undone on all hosts that answer");
+        say("transactions that no host is known to have committed are undone on all hosts that answer; if that host keeps the lock too,");
+        say("nobody holds it");
         if !options.yes && !io::stdin().is_terminal() {
             return Err(Stopped::error("there is nobody to ask: give `--yes` if that host is gone for good; nothing was changed"));
         }

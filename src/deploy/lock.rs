@@ -54,7 +54,15 @@ impl Ticket {
 /// The lock could not be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LockError {
-    /// The coordinator host could not be asked.
+    /// The coordinator host gives no answer.
+    #[error("cannot ask {host} for the lock: {why}")]
+    Unreachable {
+        /// Which host.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// The coordinator host does not do what it is asked.
     #[error("cannot ask {host} for the lock: {why}")]
     Coordinator {
         /// Which host.
@@ -171,7 +179,8 @@ impl Place {
                 match place.ask("renew", named([("ticket", Value::Int(number))])).await {
                     Ok(_) => last = Instant::now(),
                     // Somebody may have taken over by now: whoever cannot renew must stop before the lease is over.
-                    Err(LockError::Coordinator { .. }) if lease.is_zero() || last.elapsed() + beat < lease => {}
+                    Err(LockError::Unreachable { .. } | LockError::Coordinator { .. })
+                        if lease.is_zero() || last.elapsed() + beat < lease => {}
                     Err(_) => return heard.cancel(),
                 }
             }
@@ -197,7 +206,8 @@ impl Place {
         match self.fleet.call(&self.host, "lock", params).await {
             Ok(outcome) => Ok(outcome),
             Err(CallError::Failed(failure)) if failure.data.get("lost") == Some(&Value::Bool(true)) => Err(LockError::Lost(failure.msg)),
-            Err(error) => Err(LockError::Coordinator { host: self.host.clone(), why: error.to_string() }),
+            Err(CallError::Failed(failure)) => Err(LockError::Coordinator { host: self.host.clone(), why: failure.msg }),
+            Err(CallError::Unreachable(why)) => Err(LockError::Unreachable { host: self.host.clone(), why }),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::wire::{Map, Value};
 use super::config::LockSettings;
 use super::fleet::Order;
 use super::history::{HostState, Survey};
-use super::lock::Waiting;
+use super::lock::{LockError, Waiting};
 use super::recover::Coordinator;
 use super::{Run, Wanted, as_json, preflight, runner};
 
@@ -122,7 +122,10 @@ impl Run<'_> {
     /// `rappel recover`.
     pub(super) async fn finish_others(&mut self, coordinator: Coordinator) -> Result<(), Exit> {
         let place = self.pipeline.place().map_err(|_| Exit::Error)?;
-        let queue = place.queue().await.unwrap_or_default();
+        let queue = match place.queue().await {
+            Err(gone @ LockError::Unreachable { .. }) => return self.without_lock(coordinator, &gone).await,
+            other => other.unwrap_or_default(),
+        };
         if queue.first().is_some_and(|holder| holder.by_hand) {
             // Whoever holds the lock by hand wants others to stay out, and this to be done.
             for ticket in queue.into_iter().filter(|ticket| ticket.dead) {
@@ -132,6 +135,23 @@ impl Run<'_> {
             let LockSettings { lease, heartbeat, .. } = self.pipeline.environment.lock;
             self.lock(LockSettings { lease, heartbeat, timeout: lease + 2 * heartbeat }).await?;
         }
+        self.recovered(coordinator).await
+    }
+
+    /// The host that keeps the lock gives no answer. If it is gone for good, nobody holds the lock, and a recovery is safe beside
+    /// another one.
+    async fn without_lock(&mut self, coordinator: Coordinator, gone: &LockError) -> Result<(), Exit> {
+        let began = self.begin("lock").await;
+        if coordinator == Coordinator::Lost {
+            self.end("lock", began, StageStatus::Skipped, format!("{gone}; nobody can hold it")).await;
+            return self.recovered(coordinator).await;
+        }
+        let advice = "recover again once it answers, or with `--coordinator-lost` if it never will";
+        self.end("lock", began, StageStatus::Failed, format!("{gone}; nothing was changed; {advice}")).await;
+        Err(Exit::Unreachable)
+    }
+
+    async fn recovered(&mut self, coordinator: Coordinator) -> Result<(), Exit> {
         self.recover(coordinator).await?;
         let wrong = self.report.stages.iter().any(|row| row.stage == "restore" && row.status == StageStatus::Failed);
         if wrong { Err(Exit::Failed) } else { Ok(()) }

@@ -316,3 +316,22 @@ fn a_run_starts_at_a_task_and_forces_handlers() {
     assert!(!run.has("left out") && run.has("h3 has 1") && run.has("told by force"), "{}{}", run.stdout, run.stderr);
     assert_eq!(run.code, 2, "{}", run.stdout);
 }
+
+#[test]
+fn a_failure_points_at_its_task() {
+    let playbook = "- hosts: live\n  gather_facts: false\n  tasks:\n    - command: test {{ inventory_hostname }} = {{ item }}\n      \
+                    loop: [h1, h1]\n      when: inventory_hostname in ['h1', 'h2', 'h3']\n    - command: cat /none/PASSWORD\n      no_log: true\n";
+    let done = run(playbook);
+    assert_eq!(done.code, 2, "{}", done.stdout);
+    let expected = "\
+error[task-failed]: non-zero return code
+ --> play.yml:4:7
+  |
+4 |     - command: test {{ inventory_hostname }} = {{ item }}
+  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = on h2, h3
+";
+    assert_eq!(done.stderr.trim(), expected.trim(), "a task with `no_log` is not shown");
+    assert!(done.has("censored"), "{}", done.stdout);
+    assert_eq!(run_as("ansible-playbook", playbook, &[]).stderr, "");
+}

@@ -90,6 +90,7 @@ codes! {
     "setting": "A setting in `ansible.cfg` or in the environment has a value that it cannot have.";
     "shared-hosts": "Two environments have hosts in common: a deployment of one would reach the other.";
     "tab-indent": "YAML is indented with blanks, never with tabs.";
+    "task-failed": "The module of the task failed, or its `failed_when` held. The message is the module's own; the whole result stands at the task.";
     "template": "A template cannot be read or compiled.";
     "template-not-found": "A template includes another that is not there.";
     "text-after-quote": "Text follows a closing quote. Put the whole value in quotes.";

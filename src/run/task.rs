@@ -214,7 +214,7 @@ impl TaskRun {
     async fn add_item(&self, (label, outcome, stop): (Option<String>, ItemOutcome, bool), sum: &mut Sum) -> bool {
         let result = self.shown(&outcome, label, true);
         self.shared.events.emit(EventKind::ItemFinished(result)).await;
-        sum.add(outcome);
+        sum.add(outcome, self);
         stop
     }
 
@@ -304,6 +304,12 @@ impl TaskRun {
         if address == name { address } else { format!("{name}({address})") }
     }
 
+    /// Where the expression stands that failed; of any other failure, where the task does.
+    fn finding(&self, outcome: &ItemOutcome) -> Option<Diagnostic> {
+        let failed = outcome.status == Status::Failed && !outcome.ignored;
+        outcome.finding.clone().or_else(|| failed.then(|| failure(&self.step, &outcome.raw)))
+    }
+
     /// What the world may see of an outcome.
     fn shown(&self, outcome: &ItemOutcome, label: Option<String>, looped: bool) -> TaskResult {
         let censored = outcome.no_log;
@@ -319,7 +325,7 @@ impl TaskRun {
             result,
             diff: if censored { Vec::new() } else { outcome.diff.clone() },
             warnings: if censored { Vec::new() } else { outcome.warnings.clone() },
-            finding: if censored { None } else { outcome.finding.clone().map(|diagnostic| self.shared.events.finding(diagnostic)) },
+            finding: if censored { None } else { self.finding(outcome).map(|diagnostic| self.shared.events.finding(diagnostic)) },
             took: outcome.took,
             shown: if outcome.verbose_always { Shown::Always } else { Shown::Verbose },
             looped,
@@ -333,6 +339,13 @@ fn names_in(value: &Value) -> Vec<String> {
         wire::Value::Null => Vec::new(),
         other => vec![other.to_text()],
     }
+}
+
+/// What a module said when it failed, at the task that called it.
+fn failure(step: &Step, raw: &Map) -> Diagnostic {
+    let said = raw.get("msg").map(wire::Value::to_text).unwrap_or_default();
+    let first = said.lines().next().filter(|line| !line.is_empty()).unwrap_or("the task failed");
+    Diagnostic::error("task-failed", first).at(step.span, "")
 }
 
 /// A result of which nobody may see anything but that it was.
@@ -401,7 +414,10 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, outcome: ItemOutcome) {
+    fn add(&mut self, outcome: ItemOutcome, task: &TaskRun) {
+        if outcome.status == Status::Failed {
+            self.finding = task.finding(&outcome);
+        }
         self.statuses.push((outcome.status, outcome.ignored));
         self.changed |= outcome.raw.get("changed").and_then(wire::Value::to_bool).unwrap_or(false);
         self.no_log |= outcome.no_log;
@@ -410,9 +426,6 @@ impl Sum {
         self.notify.extend(outcome.notify.into_iter().flatten());
         self.delegate = outcome.delegate;
         self.verbose_always |= outcome.verbose_always;
-        if outcome.status == Status::Failed {
-            self.finding = outcome.finding;
-        }
         if outcome.status == Status::Unreachable {
             self.unreachable = outcome.raw.get("msg").map(wire::Value::to_text);
         }

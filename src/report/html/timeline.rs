@@ -29,14 +29,15 @@ pub(super) fn draw(run: &Run) -> String {
     let mut svg =
         format!("<svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"timeline\">");
     let step = tick(end);
-    let mut at = 0.0;
-    while at <= end {
+    // Multiples, not sums: rounding would add up. And no more decimals than the step has.
+    let whole = |number: f64| (number - number.round()).abs() < 1e-6;
+    let decimals = (0_u8..6).find(|&decimals| whole(step * 10_f64.powi(decimals.into()))).map_or(6, usize::from);
+    for at in (0..).map(|line| f64::from(line) * step).take_while(|at| *at <= end) {
         let x = names + at * scale;
         let _ = write!(
             svg,
-            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"11\">{at} s</text>"
+            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"11\">{at:.decimals$} s</text>"
         );
-        at += step;
     }
     for (row, host) in run.hosts.iter().enumerate() {
         let letters = host.chars().count();

@@ -97,6 +97,10 @@ impl Finale {
             if look.ansible && finding.diagnostic.ansible.is_some() {
                 return writeln!(to.err, "ERROR! {}", finding.classic().trim_end());
             }
+            // Ansible has said all that it says of such a failure by now.
+            if look.ansible && finding.diagnostic.code == "task-failed" {
+                return Ok(());
+            }
             let picture = snippet::draw(finding, look.paint.0);
             writeln!(to.err, "{picture}\n  = on {}\n", hosts.join(", "))
         })

@@ -1,5 +1,6 @@
 //! Writing files: atomically, by a file beside that is renamed over the old one.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -170,14 +171,19 @@ impl Machine {
             .with("stderr", done.stderr_text()))
     }
 
-    /// Copies a file to `path.PID.date~`, as Ansible names it, with mode, owner and times.
+    /// Copies a file to `path.PID.date~`, as Ansible names it, with mode, owner and times. This process may do so more than once
+    /// in a second, so a name that is taken gets the next number.
     ///
     /// # Errors
     /// The system's.
     pub fn backup(&mut self, path: &Path) -> Result<PathBuf, Failure> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.{}~", std::process::id(), local_stamp(SystemTime::now())));
-        let backup = PathBuf::from(name);
+        let stamp = local_stamp(SystemTime::now());
+        let named = |number: u32| PathBuf::from([path.as_os_str(), format!(".{number}.{stamp}~").as_ref()].join(OsStr::new("")));
+        let mut number = std::process::id();
+        while fs::symlink_metadata(named(number)).is_ok() {
+            number += 1;
+        }
+        let backup = named(number);
         if self.checking() {
             return Ok(backup);
         }

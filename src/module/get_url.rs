@@ -72,14 +72,14 @@ impl Module for GetUrl {
         if let (Some(_), Some((algorithm, digest)), false) = (&there, &expected, self.force)
             && machine.checksum(&dest, *algorithm)?.eq_ignore_ascii_case(digest)
         {
-            return self.keep(machine, &dest, "file already exists", None);
+            return self.keep(machine, &dest, "file already exists", None, begun);
         }
         // One whose checksum is wrong is fetched, however old it is there.
         let since = there.filter(|_| !self.force && expected.is_none()).and_then(|stat| stat.meta.modified().ok());
         let answer = self.fetch(machine, &self.url, since, begun)?;
         let dest = if folder { dest.join(name_of(&answer)) } else { dest };
         if answer.status == 304 {
-            return self.keep(machine, &dest, "HTTP Error 304: Not Modified", Some(304));
+            return self.keep(machine, &dest, "HTTP Error 304: Not Modified", Some(304), begun);
         }
         if machine.checking() {
             machine.mark_changed();
@@ -125,7 +125,7 @@ fn http_date(time: SystemTime) -> String {
 
 impl GetUrl {
     /// Nothing is fetched; attributes may still differ.
-    fn keep(&self, machine: &mut Machine, dest: &Path, msg: &str, status: Option<i64>) -> Result<Outcome, Failure> {
+    fn keep(&self, machine: &mut Machine, dest: &Path, msg: &str, status: Option<i64>, begun: Instant) -> Result<Outcome, Failure> {
         machine.attributes(dest, &self.file.wanted())?;
         let described = machine.describe(dest);
         let mut outcome = machine.outcome();
@@ -133,13 +133,13 @@ impl GetUrl {
         if let Some(status) = status {
             outcome = outcome.with("status_code", status);
         }
-        outcome = outcome.with("checksum_dest", Value::Null).with("checksum_src", Value::Null);
+        outcome = outcome.with("checksum_dest", Value::Null).with("checksum_src", Value::Null).with("elapsed", begun.elapsed().as_secs());
         Ok(outcome.with("dest", dest.display().to_string()).with("url", self.url.as_str()).with("msg", msg))
     }
 
     fn fetch(&self, machine: &Machine, url: &str, since: Option<SystemTime>, begun: Instant) -> Result<Answer, Failure> {
         if let Some(path) = url.strip_prefix("file://") {
-            let body = machine.read(&machine.path(path)).map_err(|failure| Failure { msg: format!("Request failed: {}", failure.msg), ..failure })?;
+            let body = machine.read(&machine.path(path)).map_err(|failure| self.failed(url, format!("Request failed: {}", failure.msg), begun))?;
             return Ok(Answer { status: 200, reason: "OK".to_owned(), url: url.to_owned(), body, ..Answer::default() });
         }
         let mut headers = vec![("User-Agent".to_owned(), self.http_agent.clone())];
@@ -164,15 +164,16 @@ impl GetUrl {
             unredirected: self.unredirected_headers.clone(),
             ..Exchange::get(url)
         };
-        let failed = |msg: String, status: i64| {
-            let elapsed = begun.elapsed().as_secs();
-            Failure::new(msg).with("status_code", status).with("url", url).with("dest", self.dest.0.as_str()).with("elapsed", elapsed)
-        };
+        let failed = |msg: String, status: i64| self.failed(url, msg, begun).with("status_code", status);
         let answer = exchange.send().map_err(|error| failed(format!("Request failed: {error}"), -1))?;
         if answer.status >= 400 {
             return Err(failed("Request failed".to_owned(), answer.status.into()).with("response", format!("HTTP Error {}: {}", answer.status, answer.reason)));
         }
         Ok(answer)
+    }
+
+    fn failed(&self, url: &str, msg: String, begun: Instant) -> Failure {
+        Failure::new(msg).with("url", url).with("dest", self.dest.0.as_str()).with("elapsed", begun.elapsed().as_secs())
     }
 
     /// The algorithm and digest to expect.

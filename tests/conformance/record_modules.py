@@ -3,7 +3,7 @@
 
 usage: [ANSIBLE_PYTHON_INTERPRETER=PYTHON] record_modules.py ANSIBLE_PLAYBOOK [OUT]
 
-A line of module/calls.txt is the status of a call and its result as JSON, without what differs from run to run (VOLATILE), with
+A line of module/calls.txt is the status of a call and its result as JSON, with ANY for what differs from run to run, with
 DIR for the folder that it worked in, PLAY for that of the playbook and TMP for files of Ansible's own. After the calls come the
 files: kind, mode, path, content. tests/modules/oracle.rs replays the calls and compares.
 """
@@ -18,16 +18,18 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent.resolve() / "module"
-VOLATILE = {"start", "end", "delta", "atime", "mtime", "ctime", "inode", "dev", "uid", "gid", "owner", "group", "pw_name", "gr_name",
-            "elapsed", "invocation", "warnings", "deprecations", "exception", "version", "block_size", "blocks", "device_type", "attributes",
-            "attr_flags", "results_file", "gid_owner", "mimetype", "charset", "ansible_facts", "home", "shell", "comment", "append",
-            "move_home", "extract_results"}
+# What no playbook reads, or what depends on the machine altogether.
+DROPPED = {"invocation", "warnings", "deprecations", "exception", "results_file", "gid_owner", "ansible_facts", "home", "shell", "comment",
+           "append", "move_home", "extract_results"}
+# What differs from run to run or from machine to machine: it must be there.
+VARIES = {"start", "end", "delta", "atime", "mtime", "ctime", "inode", "dev", "uid", "gid", "owner", "group", "pw_name", "gr_name",
+          "elapsed", "version", "block_size", "blocks", "device_type", "attributes", "attr_flags", "mimetype", "charset"}
 
 
 def tidy(value, folder):
     if isinstance(value, dict):
-        return {tidy(key, folder): "PATH" if key.startswith("backup") and item else tidy(item, folder)
-                for key, item in sorted(value.items()) if key not in VOLATILE}
+        return {tidy(key, folder): "ANY" if key in VARIES or key.startswith("backup") and item else tidy(item, folder)
+                for key, item in sorted(value.items()) if key not in DROPPED}
     if isinstance(value, list):
         return [tidy(item, folder) for item in value]
     if isinstance(value, str):
@@ -55,7 +57,7 @@ def tree(folder):
         elif path.is_dir():
             yield f"directory {mode} {name}"
         else:
-            yield f"file {mode} {name} {json.dumps(path.read_text(), ensure_ascii=False)}"
+            yield f"file {mode} {name} {json.dumps(path.read_bytes().decode(), ensure_ascii=False)}"
 
 
 def main(program, out=HERE / "calls.txt"):

@@ -74,6 +74,11 @@ impl Agent {
         }
     }
 
+    /// A name that no transaction here has had.
+    pub fn unused(&self, name: &str) -> String {
+        format!("{name}-{}", self.id)
+    }
+
     pub fn begin(&mut self, id: &str) {
         self.begin_within(id, 0);
     }
@@ -88,7 +93,8 @@ impl Agent {
             purpose: "a test".into(),
             keeps_decision: true,
         };
-        assert!(matches!(self.step(TransactionStep::Begin(begin)), Ok(TransactionReply::Done)));
+        let reply = self.step(TransactionStep::Begin(begin));
+        assert!(matches!(reply, Ok(TransactionReply::Done)), "{reply:?}");
     }
 
     pub fn abort(&mut self, id: &str) -> UndoReport {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::agent::{Agent, call, params};
 use super::{Case, Tree, prove};
 
 fn file(content: &str) -> Tree {
@@ -206,4 +207,21 @@ fn replacements() {
             "Pattern for before/after params did not match the given file: <b>(?P<subsection>.*)",
         ),
     ]);
+}
+
+#[test]
+fn no_backup_takes_the_place_of_another() {
+    let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    file("0").build(root.path());
+    let mut agent = Agent::start(journal.path());
+    let mut texts: Vec<String> = (1..=3)
+        .map(|number: u32| {
+            let given = json!({"path": root.path().join("f"), "regexp": "[0-9]", "replace": number.to_string(), "backup": true});
+            let kept = agent.run(call("replace", params(given))).unwrap().data["backup_file"].to_text();
+            std::fs::read_to_string(kept).unwrap()
+        })
+        .collect();
+    texts.extend(std::fs::read_dir(root.path()).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()));
+    texts.sort();
+    assert_eq!(texts, ["0", "0", "1", "1", "2", "2", "3"]);
 }

@@ -116,16 +116,18 @@ pub fn prove(agent: &mut Agent, name: &str, given: &Json, state: &dyn Fn() -> St
     let predicted = agent.run(predicted).unwrap_or_else(|failure| panic!("{name}: check mode failed: {}", failure.msg));
     assert!(predicted.changed, "{name}: check mode predicted no change");
     assert_eq!(state(), before, "{name}: check mode touched something");
-    agent.begin(name);
+    // A host knows a transaction by its name, and what is over does not begin again.
+    let transaction = agent.unused(name);
+    agent.begin(&transaction);
     let mut run = |step| {
         let mut again = call(name, params(given.clone()));
-        again.transaction = Some(Recording { id: name.to_owned(), step, undo: None });
+        again.transaction = Some(Recording { id: transaction.clone(), step, undo: None });
         agent.run(again).unwrap_or_else(|failure| panic!("{name}: run {step} failed: {} {:?}", failure.msg, failure.data))
     };
     assert!(run(1).changed, "{name}: the first run changed nothing");
     assert!(!run(2).changed, "{name}: the second run changed something");
     assert_ne!(state(), before, "{name}: nothing that the law watches is different");
-    let report = agent.abort(name);
+    let report = agent.abort(&transaction);
     assert_eq!((report.conflicts, report.failures), (vec![], vec![]), "{name}: undo");
     assert_eq!(state(), before, "{name}: undo did not bring everything back");
 }

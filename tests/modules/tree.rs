@@ -111,7 +111,6 @@ impl Tree {
 }
 
 /// All that matters of a path. Access times are left out: looking changes them.
-#[derive(Debug)]
 pub struct Found {
     pub what: String,
     pub mode: u32,
@@ -121,20 +120,31 @@ pub struct Found {
     inode: u64,
 }
 
-impl PartialEq for Found {
-    /// The inode is left out: a copy that is like the old file is as good as the old file.
-    fn eq(&self, other: &Self) -> bool {
-        let key = |found: &Self| (found.what.clone(), found.mode, found.owner, found.modified, found.names);
-        key(self) == key(other)
+impl Found {
+    /// What is compared and shown, without the inode: a copy that is like the old file is as good as the old file.
+    fn key(&self) -> impl PartialEq + std::fmt::Debug {
+        (&self.what, self.mode, self.owner, self.modified, self.names)
     }
 }
 
-/// Everything below `root`, with `root` itself as the empty path.
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.key().fmt(out)
+    }
+}
+
+/// Everything below `root`, which may be a file, with `root` itself as the empty path.
 pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Found> {
     let mut all = BTreeMap::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(name) = waiting.pop() {
-        let path = root.join(&name);
+        let path = if name.as_os_str().is_empty() { root.to_owned() } else { root.join(&name) };
         let meta = fs::symlink_metadata(&path).unwrap();
         let what = if meta.is_symlink() {
             format!("link {}", fs::read_link(&path).unwrap().display())

@@ -78,17 +78,27 @@ fn the_name_of_a_host() {
     hull.prove(&Law { module: "hostname", params: json!({"name": "web1.example.com"}), watch: &["/etc/hostname"], ask: &["hostname"] });
 }
 
+/// A key as rpm wants it: signed by itself, and with a checksum.
+const SIGNED: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n\
+    mDMEawmLGhYJKwYBBAHaRw8BAQdAdzu8V8Rv4iKqPkv2ltBBwKnotcSiYZ9oxZHQ\n\
+    /a4Tx0S0GHNob3AyIDxzaG9wQGV4YW1wbGUuY29tPoiQBBMWCAA4FiEE8zq+TYpo\n\
+    3mHvrA4PtcS6hQIeb68FAmsJixoCGwMFCwkIBwIGFQoJCAsCBBYCAwECHgECF4AA\n\
+    CgkQtcS6hQIeb6909QD+MlrVnpAvjJHBaX/LHR8sfwXDcjCvqclLS6WHpB6UFZEB\n\
+    AMVYbKuZfw+englzzpvRZUW49kCX7pWtzfh3LysOqCUG\n\
+    =ofVj\n\
+    -----END PGP PUBLIC KEY BLOCK-----\n";
+
 #[test]
 fn keys_of_rpm() {
     let Some(mut hull) = Hull::start("rpm_key") else { return };
     if !hull.run(&["sh", "-c", "command -v rpm && rpm --initdb"]).0 {
         return println!("skipped: rpm_key: rpm is not installed");
     }
-    hull.write("/srv/key.asc", KEY.as_bytes());
+    hull.write("/srv/key.asc", SIGNED.as_bytes());
     let ask = ["sh", "-c", "rpm -q gpg-pubkey --qf '%{VERSION}' 2>&1"];
     hull.prove(&Law { module: "rpm_key", params: json!({"key": "/srv/key.asc"}), watch: &[], ask: &ask });
     assert!(hull.call("rpm_key", json!({"key": "/srv/key.asc"})).changed);
-    hull.prove(&Law { module: "rpm_key", params: json!({"key": "676A9BE3", "state": "absent"}), watch: &[], ask: &ask });
+    hull.prove(&Law { module: "rpm_key", params: json!({"key": "021E6FAF", "state": "absent"}), watch: &[], ask: &ask });
 }
 
 #[test]

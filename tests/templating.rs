@@ -117,6 +117,7 @@ fn old_conditions_hold_as_ansible_playbook() {
       ignore_errors: true
       register: unknown
     - assert: {that: [broken is failed, unknown is failed]}
+    - assert: {that: [not (broken.colour is false), not (broken.colour is true)]}
 ";
     works_as("ansible-playbook", tasks);
     let done = run_as("rappel", &format!("- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}"));

@@ -12,7 +12,7 @@ use super::attributes::{self, Numbers};
 use super::clock::{Moment, Zone};
 use super::intent::Intent;
 use super::{Attributes, Command, Content, Machine, Stat, failed};
-use crate::wire::{Diff, Failure};
+use crate::wire::{Diff, Failure, Value};
 
 /// Content beyond this many bytes is not shown in a diff, as in Ansible (`max_diff_size`).
 pub const MAX_DIFF: usize = 104_448;
@@ -26,8 +26,8 @@ pub struct WriteOptions {
     pub backup: bool,
     /// A command that must accept the new content; `%s` is the file that holds it.
     pub validate: Option<String>,
-    /// Write into the file where it cannot be replaced (a bind mount).
-    pub unsafe_writes: bool,
+    /// Write into the file where it cannot be replaced (a bind mount); else the task's `ANSIBLE_UNSAFE_WRITES` decides.
+    pub unsafe_writes: Option<bool>,
 }
 
 /// What writing came to.
@@ -89,13 +89,16 @@ impl Machine {
             }
             return Ok(written);
         }
+        let in_place = options
+            .unsafe_writes
+            .unwrap_or_else(|| self.variable("ANSIBLE_UNSAFE_WRITES").and_then(|text| Value::from(text).to_bool()).unwrap_or(false));
         let numbers = attributes::numbers_of_new(&options.attributes, file)?;
         let digest = content.digest().map_err(|error| failed("read", path, &error))?;
         let name = Temporary::name_beside(path);
         self.intend(&Intent::Place { path, digest, temporary: &name })?;
         let temporary = match Temporary::create(name, path) {
             // Nothing can be put beside it, but it can be written itself.
-            Err(_) if options.unsafe_writes && file.is_some() && options.validate.is_none() => {
+            Err(_) if in_place && file.is_some() && options.validate.is_none() => {
                 if options.backup {
                     written.backup = Some(self.backup(path)?);
                 }
@@ -119,7 +122,7 @@ impl Machine {
         }
         // Dressed before it has its name: nobody sees a secret with an open mode.
         temporary.dress(&numbers)?;
-        self.put(temporary, path, content, old.is_some() && options.unsafe_writes)?;
+        self.put(temporary, path, content, old.is_some() && in_place)?;
         if options.attributes.flags.is_some() {
             let flags = Attributes { flags: options.attributes.flags.clone(), ..Attributes::default() };
             self.dress(path, &flags, false)?;

@@ -15,8 +15,8 @@ params! {
         group: Option<String>,
         /// Flags as `chattr` takes them.
         attributes | attr: Option<String>,
-        /// Write in place where the file cannot be replaced.
-        unsafe_writes: bool = false,
+        /// Write in place where the file cannot be replaced; as `ANSIBLE_UNSAFE_WRITES` says in the task's environment.
+        unsafe_writes: Option<bool>,
         /// User part of the SELinux context.
         seuser: Option<String>,
         /// Role part of the SELinux context.

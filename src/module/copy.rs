@@ -47,7 +47,7 @@ impl Module for Copy {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         self.file.foresee(machine);
-        let placing = Placing {
+        let mut placing = Placing {
             options: self.file.options(self.backup, self.validate.as_deref()),
             directory_mode: self.directory_mode.as_ref().map(|mode| mode.0.clone()),
             force: self.force,
@@ -57,6 +57,10 @@ impl Module for Copy {
         if let Some(content) = &self.content {
             if self.dest.0.ends_with('/') || machine.is_dir(&machine.path(&self.dest.0)) {
                 return Err(Failure::new("can not use content with a dir as dest"));
+            }
+            if placing.options.attributes.mode.as_deref() == Some("preserve") {
+                // That of the file which Ansible makes of it on its way.
+                placing.options.attributes.mode = Some("0600".to_owned());
             }
             return placing.file(machine, None, &Content::Bytes(carried::bytes_of(&text_of(content))), &self.dest.0);
         }

@@ -64,7 +64,7 @@ params! {
         mode: Option<ModeText>,
         /// The mode must be just that, rather than contain it.
         exact_mode: bool = true,
-        /// How the files that `contains` looks into are encoded; bytes that do not fit are no match.
+        /// How the files that `contains` looks into are encoded; what the host's `iconv` knows.
         encoding: Option<String>,
         /// Stop after so many.
         limit: Option<i64>,
@@ -181,15 +181,26 @@ impl Find {
 
     /// Why the content of a file that is looked into cannot be what `encoding` says: that ends the search in its path.
     fn misread(&self, machine: &Machine, sieve: &Sieve, path: &Path, stat: &Stat) -> Result<Option<String>, Failure> {
-        let Some(encoding) = self.encoding.as_deref().filter(|_| sieve.contains.is_some() && stat.is_file()) else { return Ok(None) };
-        if !matches!(encoding.to_lowercase().replace('_', "-").as_str(), "utf-8" | "utf8" | "ascii") {
-            return Err(Failure::new(format!("`encoding`: expected `utf-8`, found `{encoding}`: no other is known here")));
-        }
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        if !sieve.names.is_empty() && !sieve.names.iter().any(|pattern| pattern.fits(&name)) || std::str::from_utf8(&machine.read(path)?).is_ok() {
-            return Ok(None);
+        let looked_into = sieve.contains.is_some() && stat.is_file() && (sieve.names.is_empty() || sieve.names.iter().any(|pattern| pattern.fits(&name)));
+        Ok(if self.encoding.is_some() && looked_into { self.text(machine, path)?.err() } else { None })
+    }
+
+    /// The text of a file, or why it is none by `encoding`. The host's `iconv` knows all but the usual one.
+    fn text(&self, machine: &Machine, path: &Path) -> Result<Result<String, String>, Failure> {
+        let Some(encoding) = self.encoding.as_deref() else { return Ok(Ok(Text::from_bytes(machine.read(path)?).text)) };
+        let wrong = || format!("Failed to read the file {} due to an encoding error. current encoding: {encoding}", path.display());
+        if matches!(encoding.to_lowercase().replace('_', "-").as_str(), "utf-8" | "utf8" | "ascii") {
+            return Ok(String::from_utf8(machine.read(path)?).map_err(|_| wrong()));
         }
-        Ok(Some(format!("Failed to read the file {} due to an encoding error. current encoding: {encoding}", path.display())))
+        let program = machine.program("iconv")?;
+        let convert = |path: &Path| machine.query(&Command::new(&program).args(["-f", encoding, "-t", "UTF-8"]).arg(path).plain());
+        let converted = convert(path)?;
+        if converted.succeeded() {
+            return Ok(Ok(converted.stdout_text()));
+        }
+        let known = convert(Path::new("/dev/null"))?.succeeded();
+        Ok(Err(if known { wrong() } else { format!("unknown encoding: {encoding}") }))
     }
 
     fn enters(&self, machine: &Machine, path: &Path, stat: &Stat) -> bool {
@@ -220,7 +231,7 @@ impl Find {
         }
         match &sieve.contains {
             Some(pattern) if stat.is_file() => {
-                let text = Text::from_bytes(machine.read(path)?).text;
+                let Ok(text) = self.text(machine, path)? else { return Ok(false) };
                 let matches = |text: &str| pattern.find(text).ok().flatten().is_some_and(|found| found.start() == 0);
                 Ok(if self.read_whole_file { pattern.is_match(&text).unwrap_or(false) } else { edit::lines(&text).iter().any(|line| matches(line)) })
             }

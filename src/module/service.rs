@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::facts;
 use super::prelude::*;
 use super::systemd::{Scope, ServiceState, Systemd};
 use crate::machine::{Undo, find_program};
@@ -44,8 +45,7 @@ impl Module for Service {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let asked = self.r#use.trim_start_matches("ansible.builtin.");
-        let systemd = Path::new("/run/systemd/system").exists();
-        if asked == "systemd" || asked == "auto" && systemd {
+        if asked == "systemd" || asked == "auto" && facts::service_manager(machine.environment()) == "systemd" {
             let unit = Systemd {
                 name: Some(self.name),
                 state: self.state,

@@ -124,10 +124,14 @@ impl Control<'_> {
         Err(Failure::new(format!("failure {} during {verb}: {}", ran.status, explain(complaint.trim()))))
     }
 
+    /// Without systemd there is nothing to know but what is on disk, and nothing can be driven.
     fn show(&self, name: &str) -> Result<Map, Failure> {
         let ran = self.machine.query(&self.command().args(["show", name]))?;
+        let complaint = ran.stderr_text();
+        if complaint.contains(ABSENT) || complaint.contains(CHROOT) {
+            return if self.enablement(name)?.1.is_empty() { Err(missing(name)) } else { Ok(Map::new()) };
+        }
         if !ran.succeeded() {
-            let complaint = ran.stderr_text();
             return Err(Failure::new(format!("cannot ask systemd about `{name}`: {}", explain(complaint.trim()))).with("rc", ran.status));
         }
         Ok(properties(&ran.stdout_text()))
@@ -138,15 +142,19 @@ impl Control<'_> {
     }
 
     fn found(&self, name: &str) -> Result<(), Failure> {
-        let missing = self.property("LoadState") == "not-found";
-        if missing {
-            return Err(Failure::new(format!("Could not find the requested service {name}: host")));
-        }
-        Ok(())
+        if self.property("LoadState") == "not-found" { Err(missing(name)) } else { Ok(()) }
+    }
+
+    /// Whether something starts it at boot, and how in systemd's word, which is empty for a unit that it does not know.
+    fn enablement(&self, name: &str) -> Result<(bool, String), Failure> {
+        let ran = self.machine.query(&self.command().args(["is-enabled", name]))?;
+        let word = ran.stdout_text().trim().to_owned();
+        // These two succeed, but nothing starts the unit itself.
+        Ok((ran.succeeded() && !matches!(word.as_str(), "indirect" | "alias"), word))
     }
 
     fn mask(&mut self, name: &str, wanted: bool) -> Result<(), Failure> {
-        let is = self.property("LoadState") == "masked";
+        let is = if self.status.is_empty() { self.enablement(name)?.1 == "masked" } else { self.property("LoadState") == "masked" };
         if is == wanted {
             return Ok(());
         }
@@ -160,11 +168,7 @@ impl Control<'_> {
 
     fn enable(&mut self, name: &str, wanted: bool) -> Result<(), Failure> {
         self.found(name)?;
-        let ran = self.machine.query(&self.command().args(["is-enabled", name]))?;
-        let word = ran.stdout_text();
-        // These two exit with 0, but nothing starts the unit itself at boot.
-        let is = ran.succeeded() && !matches!(word.trim(), "indirect" | "alias");
-        if is == wanted {
+        if self.enablement(name)?.0 == wanted {
             return Ok(());
         }
         let (verb, back) = if wanted { ("enable", "disable") } else { ("disable", "enable") };
@@ -173,6 +177,9 @@ impl Control<'_> {
 
     fn drive(&mut self, name: &str, wanted: ServiceState) -> Result<(), Failure> {
         self.found(name)?;
+        if self.status.is_empty() {
+            return self.idle();
+        }
         let active = self.property("ActiveState").to_owned();
         let runs = matches!(active.as_str(), "active" | "activating" | "reloading");
         let verb = match wanted {
@@ -190,6 +197,16 @@ impl Control<'_> {
             (true, verb) => verb,
         };
         self.act(name, verb, back)
+    }
+
+    /// Who prepares an image asks for services that are to run once it has started.
+    fn idle(&mut self) -> Result<(), Failure> {
+        let ran = self.machine.query(&self.command().arg("show"))?;
+        if !ran.stderr_text().contains(CHROOT) {
+            return Err(Failure::new("Service is in unknown state").with("status", Map::new()));
+        }
+        self.machine.warn("this host's root is a chroot, where services neither start nor stop");
+        Ok(())
     }
 
     fn act(&mut self, name: &str, verb: &str, back: &str) -> Result<(), Failure> {
@@ -218,9 +235,18 @@ impl Control<'_> {
     }
 }
 
+/// What `systemctl` says where systemd does not run.
+const ABSENT: &str = "not been booted with systemd";
+/// What it says in a chroot.
+const CHROOT: &str = "Running in chroot";
+
+fn missing(name: &str) -> Failure {
+    Failure::new(format!("Could not find the requested service {name}: host"))
+}
+
 /// A sentence of systemd's that misleads on hosts without it, in plain words.
 fn explain(complaint: &str) -> String {
-    if complaint.contains("not been booted with systemd") {
+    if complaint.contains(ABSENT) {
         return format!("systemd does not run on this host ({})", complaint.lines().next().unwrap_or_default());
     }
     complaint.to_owned()

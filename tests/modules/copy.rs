@@ -16,6 +16,13 @@ fn files() {
             ..Case::default()
         },
         Case {
+            name: "content with the mode of the file that Ansible makes of it",
+            module: "copy",
+            params: json!({"content": "a", "dest": "ROOT/f", "mode": "preserve"}),
+            after: Some(Tree::new().file_mode("f", "a", 0o600)),
+            ..Case::default()
+        },
+        Case {
             name: "a mapping as content",
             module: "copy",
             params: json!({"content": {"a": [1, null]}, "dest": "ROOT/f"}),

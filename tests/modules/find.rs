@@ -113,3 +113,23 @@ fn temporary_files_are_private_and_undone() {
     assert_eq!(agent.abort("t").undone, 2);
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn files_are_read_as_they_are_encoded() {
+    let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // A word of GBK.
+    Tree::new().bytes("f", &[0xc4, 0xe3, 0xba, 0xc3, b'\n']).build(root.path());
+    let mut agent = Agent::start(journal.path());
+    for (encoding, matched, reason) in [
+        ("gbk", 1, None),
+        ("utf-8", 0, Some("due to an encoding error. current encoding: utf-8")),
+        ("none-such", 0, Some("unknown encoding: none-such")),
+    ] {
+        let found =
+            agent.run(call("find", params(json!({"paths": root.path(), "contains": "\u{4f60}\u{597d}", "encoding": encoding})))).unwrap();
+        let data = serde_json::to_value(&found.data).unwrap();
+        let skipped = data["skipped_paths"][root.path().to_str().unwrap()].as_str();
+        assert_eq!((data["matched"].as_i64(), skipped.is_some()), (Some(matched), reason.is_some()), "{encoding}: {data}");
+        assert!(reason.is_none_or(|reason| skipped.unwrap().contains(reason)), "{encoding}: {data}");
+    }
+}

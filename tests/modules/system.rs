@@ -141,6 +141,44 @@ fn services_are_listed() {
 }
 
 #[test]
+fn services_of_an_image_that_does_not_run() {
+    let Some(mut hull) = Hull::start("systemd, service") else { return };
+    if !hull.run(&["sh", "-c", "command -v systemctl"]).0 {
+        return println!("skipped: systemd: there is no systemctl");
+    }
+    hull.write("/usr/lib/systemd/system/shop.service", b"[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n");
+    let ask = ["sh", "-c", "systemctl is-enabled shop; find /etc/systemd/system -name 'shop*'"];
+    for module in ["systemd", "service"] {
+        let given = json!({"name": "shop", "enabled": true, "use": "systemd"});
+        let given = if module == "systemd" { json!({"name": "shop", "enabled": true}) } else { given };
+        hull.prove(&Law { module, params: given, watch: &[], ask: &ask });
+    }
+    hull.prove(&Law { module: "systemd", params: json!({"name": "shop", "masked": true}), watch: &[], ask: &ask });
+    let failure = hull.agent().run(call("systemd", params(json!({"name": "none", "enabled": true})))).unwrap_err();
+    assert_eq!(failure.msg, "Could not find the requested service none: host");
+    assert!(!hull.call("systemd", json!({"name": "shop", "state": "started"})).changed);
+}
+
+#[test]
+fn files_that_cannot_be_replaced_are_written_into() {
+    let Some(mut hull) = Hull::start("unsafe_writes") else { return };
+    hull.write("/srv/a", b"old");
+    hull.write("/srv/b", b"");
+    assert!(hull.run(&["mount", "--bind", "/srv/a", "/srv/b"]).0);
+    let mut run = |given: serde_json::Value, variable: &str| {
+        let mut write = call("copy", params(given));
+        write.environment = vec![("ANSIBLE_UNSAFE_WRITES".into(), variable.into())];
+        hull.agent().run(write).is_ok_and(|outcome| outcome.changed)
+    };
+    let told = json!({"content": "2", "dest": "/srv/b", "unsafe_writes": false});
+    assert_eq!(
+        [run(told, "true"), run(json!({"content": "3", "dest": "/srv/b"}), "no"), run(json!({"content": "4", "dest": "/srv/b"}), "true")],
+        [false, false, true]
+    );
+    assert_eq!(std::fs::read(hull.root.join("srv/a")).unwrap(), b"4");
+}
+
+#[test]
 fn a_dialogue_cannot_be_undone() {
     let journal = tempfile::tempdir().unwrap();
     let mut agent = Agent::start(journal.path());

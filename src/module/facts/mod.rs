@@ -189,6 +189,11 @@ static SUBSETS: &[Subset] = &[
 /// Names that are accepted and mean nothing here: they come from programs that rappel does not ask.
 const FOREIGN: [&str; 2] = ["facter", "ohai"];
 
+/// What starts and stops services here.
+pub(super) fn service_manager(environment: BTreeMap<String, String>) -> String {
+    managers::service_manager(&Source::host(environment, PathBuf::new(), Duration::ZERO, None))
+}
+
 /// Collects what `gather_subset` asks for; names are without `ansible_`.
 ///
 /// # Errors

@@ -63,8 +63,8 @@ const TYPES: &[Test] = &[
     raw("float", |_, value, _| kind(&value).map(|kind| kind == "float")),
     raw("boolean", |_, value, _| kind(&value).map(|kind| kind == "bool")),
     raw("callable", |_, value, _| Ok(matches!(&value, Value::Object(object) if object.callable()))),
-    test("true", |_, value, _| Ok(matches!(value, Value::Bool(true)))),
-    test("false", |_, value, _| Ok(matches!(value, Value::Bool(false)))),
+    raw("true", |eval, value, _| boolean(eval, value, true)),
+    raw("false", |eval, value, _| boolean(eval, value, false)),
     test("truthy", |_, value, args| truthy(&value, args)),
     test("falsy", |_, value, args| Ok(!truthy(&value, args)?)),
     test("escaped", |_, _, _| Ok(false)),
@@ -80,6 +80,14 @@ fn kind(value: &Value) -> Result<&str> {
         Value::Undefined(missing) => Err(Error::undefined(missing)),
         value => Ok(value.type_name()),
     }
+}
+
+/// Whether it is just that; before Ansible 2.19, what is undefined was neither.
+fn boolean(eval: &Eval<'_>, value: Value, wanted: bool) -> Result<bool> {
+    if value.is_undefined() && eval.session.templar.manner().truthy_conditions {
+        return Ok(false);
+    }
+    Ok(matches!(eval.ready(value)?, Value::Bool(found) if found == wanted))
 }
 
 fn iterable(value: &Value) -> bool {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::facts;
+use super::facts::Source;
 use super::prelude::*;
 use super::systemd::{Scope, ServiceState, Systemd};
 use crate::machine::{Undo, find_program};
@@ -45,7 +45,7 @@ impl Module for Service {
 
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let asked = self.r#use.trim_start_matches("ansible.builtin.");
-        if asked == "systemd" || asked == "auto" && facts::service_manager(machine.environment()) == "systemd" {
+        if asked == "systemd" || asked == "auto" && Source::plain(machine.environment()).service_manager() == "systemd" {
             let unit = Systemd {
                 name: Some(self.name),
                 state: self.state,

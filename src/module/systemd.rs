@@ -8,6 +8,7 @@
 //!     daemon_reload: true
 //! ```
 
+use super::facts::Source;
 use super::prelude::*;
 use crate::machine::Undo;
 
@@ -201,8 +202,7 @@ impl Control<'_> {
 
     /// Who prepares an image asks for services that are to run once it has started.
     fn idle(&mut self) -> Result<(), Failure> {
-        let ran = self.machine.query(&self.command().arg("show"))?;
-        if !ran.stderr_text().contains(CHROOT) {
+        if !Source::plain(self.machine.environment()).is_chroot() {
             return Err(Failure::new("Service is in unknown state").with("status", Map::new()));
         }
         self.machine.warn("this host's root is a chroot, where services neither start nor stop");

@@ -35,9 +35,24 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// This host without what is not asked for.
+    pub(super) fn plain(environment: BTreeMap<String, String>) -> Self {
+        Self::host(environment, PathBuf::new(), Duration::ZERO, None)
+    }
+
     /// This host, with the environment that programs of the task see.
     pub(super) fn host(environment: BTreeMap<String, String>, fact_path: PathBuf, limit: Duration, python: Option<PathBuf>) -> Self {
         Self { root: PathBuf::from("/"), environment, fact_path, limit, python }
+    }
+
+    /// What starts and stops services here.
+    pub(super) fn service_manager(&self) -> String {
+        managers::service_manager(self)
+    }
+
+    /// Whether the root is that of a chroot.
+    pub(super) fn is_chroot(&self) -> bool {
+        runtime::is_chroot(self)
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -188,11 +203,6 @@ static SUBSETS: &[Subset] = &[
 
 /// Names that are accepted and mean nothing here: they come from programs that rappel does not ask.
 const FOREIGN: [&str; 2] = ["facter", "ohai"];
-
-/// What starts and stops services here.
-pub(super) fn service_manager(environment: BTreeMap<String, String>) -> String {
-    managers::service_manager(&Source::host(environment, PathBuf::new(), Duration::ZERO, None))
-}
 
 /// Collects what `gather_subset` asks for; names are without `ansible_`.
 ///

@@ -64,13 +64,15 @@ pub(super) fn load(source: &Source, facts: &mut Map) {
 }
 
 /// `/proc/1/root` is another place than ours inside a chroot.
-pub(super) fn chroot(source: &Source, facts: &mut Map) {
+pub(super) fn is_chroot(source: &Source) -> bool {
     use std::os::unix::fs::MetadataExt;
     let identity = |path: &str| source.place(path).metadata().ok().map(|meta| (meta.dev(), meta.ino()));
     let outside = identity("/proc/1/root/.");
-    let inside = identity("/");
-    let is_chroot = outside.is_some() && outside != inside || std::env::var_os("debian_chroot").is_some();
-    put(facts, [("is_chroot", is_chroot.into())]);
+    outside.is_some() && outside != identity("/") || std::env::var_os("debian_chroot").is_some()
+}
+
+pub(super) fn chroot(source: &Source, facts: &mut Map) {
+    put(facts, [("is_chroot", is_chroot(source).into())]);
 }
 
 pub(super) fn dns(source: &Source, facts: &mut Map) {

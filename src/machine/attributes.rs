@@ -202,7 +202,7 @@ fn sorted(text: &str) -> Vec<char> {
 fn numbers(wanted: &Attributes, stat: &Stat) -> Result<Numbers, Failure> {
     let mode = match &wanted.mode {
         Some(_) if stat.is_link() => None,
-        Some(text) => Some(Mode::parse(text).map_err(Failure::new)?.apply(stat.mode(), stat.is_dir(), umask())),
+        Some(text) => Some(Mode::parse(text)?.apply(stat.mode(), stat.is_dir(), umask())),
         None => None,
     };
     Ok(Numbers { mode, uid: wanted.owner.as_deref().map(uid).transpose()?, gid: wanted.group.as_deref().map(gid).transpose()? })
@@ -212,7 +212,7 @@ fn numbers(wanted: &Attributes, stat: &Stat) -> Result<Numbers, Failure> {
 pub(super) fn numbers_of_new(wanted: &Attributes, old: Option<&Stat>) -> Result<Numbers, Failure> {
     let base = old.map_or(0o666 & !umask(), Stat::mode);
     let mode = match &wanted.mode {
-        Some(text) => Mode::parse(text).map_err(Failure::new)?.apply(base, false, umask()),
+        Some(text) => Mode::parse(text)?.apply(base, false, umask()),
         None => base,
     };
     // Without privilege a file of somebody else's becomes ours, as in Ansible.

@@ -1,5 +1,7 @@
 //! File modes as playbooks write them: `0644`, `"u=rwX,g-w,o="`.
 
+use crate::wire::Failure;
+
 /// The permission bits that a mode may speak of.
 const ALL: u32 = 0o7777;
 
@@ -34,19 +36,19 @@ impl Mode {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Failure> {
         let text = text.trim();
         let digits = text.strip_prefix("0o").unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return match u32::from_str_radix(digits, 8) {
                 Ok(bits) if bits <= ALL => Ok(Self(Kind::Octal(bits))),
-                _ => Err(format!("expected an octal file mode up to 7777, found `{text}`")),
+                _ => Err(Failure::new(format!("expected an octal file mode up to 7777, found `{text}`")).with("details", wrong(text))),
             };
         }
-        let clauses = text.split(',').map(Clause::parse).collect::<Option<Vec<_>>>();
-        clauses
-            .map(|clauses| Self(Kind::Symbolic(clauses)))
-            .ok_or_else(|| format!("mode must be in octal or symbolic form: expected `0644` or `u=rw,g=r`, found `{text}`"))
+        let clauses = text.split(',').filter(|_| !text.is_empty()).map(|clause| {
+            Clause::parse(clause).ok_or_else(|| Failure::new("mode must be in octal or symbolic form").with("details", wrong(clause)))
+        });
+        clauses.collect::<Result<_, _>>().map(|clauses| Self(Kind::Symbolic(clauses)))
     }
 
     /// The bits this mode gives to something that has `current`.
@@ -58,17 +60,20 @@ impl Mode {
     }
 }
 
+fn wrong(mode: &str) -> String {
+    format!("bad symbolic permission for mode: {mode}")
+}
+
 impl Clause {
     fn parse(text: &str) -> Option<Self> {
         let operator_at = text.find(['+', '-', '='])?;
         let (classes, mut rest) = text.split_at(operator_at);
-        let mut who = 0;
-        for class in classes.chars() {
+        let mut who = if classes == "a" { ALL } else { 0 };
+        for class in classes.chars().filter(|_| classes != "a") {
             who |= match class {
                 'u' => 0o4700,
                 'g' => 0o2070,
                 'o' => 0o0007,
-                'a' => 0o7777,
                 _ => return None,
             };
         }
@@ -156,6 +161,7 @@ mod tests {
             ("o=g", 0o640, false, 0o644),
             ("+x", 0o644, false, 0o755),
             ("u+rw-x", 0o500, false, 0o600),
+            ("", 0o640, false, 0o640),
         ] {
             let mode = Mode::parse(text).unwrap();
             assert_eq!(mode.apply(current, directory, 0o022), expected, "{text} on {current:o}");
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "8888", "77777", "rw", "u~x", "u=q", "preserved"] {
+        for text in ["8888", "77777", "rw", "u~x", "u=q", "ao=r", "preserved"] {
             assert!(Mode::parse(text).is_err(), "{text}");
         }
     }

@@ -131,6 +131,12 @@ impl BlockInFile {
             (None, Some(before)) => ("insertbefore", before, 0),
         };
         let regex = edit::pattern(name, pattern)?;
+        if edit::spans_lines(pattern) {
+            let text = lines.concat();
+            let place = regex.find(&text).map_err(|error| edit::too_hard(&error))?.map(|found| if after == 1 { found.end() } else { found.start() });
+            let above = |place: usize| text.bytes().take(place).filter(|byte| *byte == b'\n').count();
+            return Ok(place.map_or(lines.len(), |place| above(place) + after));
+        }
         for (number, line) in lines.iter().enumerate().rev() {
             if found(&regex, line)? {
                 return Ok(number + after);

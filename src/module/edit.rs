@@ -54,6 +54,12 @@ pub(super) fn too_hard(error: &regex::Error) -> Failure {
     Failure::new(error.to_string())
 }
 
+/// Whether the pattern says itself, by `(?m)`, that it looks at more than one line.
+pub(super) fn spans_lines(pattern: &str) -> bool {
+    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).map_or("", |(flags, _)| flags);
+    flags.contains('m') && flags.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
 /// A text in lines that keep their ends.
 pub(super) fn lines(text: &str) -> Vec<String> {
     text.split_inclusive('\n').map(str::to_owned).collect()

@@ -161,7 +161,7 @@ impl Find {
             compiled.collect()
         };
         let mode = match &self.mode {
-            Some(mode) => Some(crate::machine::Mode::parse(&mode.0).map_err(Failure::new)?.apply(0, false, 0)),
+            Some(mode) => Some(crate::machine::Mode::parse(&mode.0)?.apply(0, false, 0)),
             None => None,
         };
         Ok(Sieve {

@@ -168,7 +168,7 @@ impl TreeModule {
             let of = clause.strip_prefix('D').map(|rest| (true, rest)).or_else(|| clause.strip_prefix('F').map(|rest| (false, rest)));
             let (kind, change) = of.map_or((directory, clause.as_str()), |(kind, rest)| (kind, rest));
             if kind == directory {
-                let change = Mode::parse(change).map_err(Failure::new)?;
+                let change = Mode::parse(change)?;
                 mode = mode.map(|mode| change.apply(mode, directory, 0));
             }
         }

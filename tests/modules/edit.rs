@@ -152,6 +152,20 @@ fn blocks() {
             Some(format!("a\n{BLOCK}b\n")),
             "Block inserted",
         ),
+        case(
+            "inserts after several lines",
+            json!({"path": "ROOT/f", "block": "x\ny", "insertafter": "(?m)^a\nb$"}),
+            "a\nb\nc\na\nb\n",
+            Some(format!("a\nb\n{BLOCK}c\na\nb\n")),
+            "Block inserted",
+        ),
+        case(
+            "inserts before several lines",
+            json!({"path": "ROOT/f", "block": "x\ny", "insertbefore": "(?m)b\nc"}),
+            "a\nb\nc\n",
+            Some(format!("a\n{BLOCK}b\nc\n")),
+            "Block inserted",
+        ),
         case("removes", json!({"path": "ROOT/f", "state": "absent"}), &format!("a\n{BLOCK}b\n"), Some("a\nb\n".into()), "Block removed"),
         case("removes when empty", json!({"path": "ROOT/f", "block": ""}), BLOCK, Some(String::new()), "Block removed"),
         case(

@@ -156,7 +156,12 @@ fn services_of_an_image_that_does_not_run() {
     hull.prove(&Law { module: "systemd", params: json!({"name": "shop", "masked": true}), watch: &[], ask: &ask });
     let failure = hull.agent().run(call("systemd", params(json!({"name": "none", "enabled": true})))).unwrap_err();
     assert_eq!(failure.msg, "Could not find the requested service none: host");
-    assert!(!hull.call("systemd", json!({"name": "shop", "state": "started"})).changed);
+    // Where this can be told from a chroot, nothing is expected to run in it.
+    let started = hull.agent().run(call("systemd", params(json!({"name": "shop", "state": "started"}))));
+    assert!(
+        started.as_ref().map_or_else(|failure| failure.msg == "Service is in unknown state", |outcome| !outcome.changed),
+        "{started:?}"
+    );
 }
 
 #[test]

@@ -63,12 +63,14 @@ pub(super) fn load(source: &Source, facts: &mut Map) {
     put(facts, [("loadavg", load.into())]);
 }
 
-/// `/proc/1/root` is another place than ours inside a chroot.
+/// `/proc/1/root` is another place than ours inside a chroot; where it cannot be seen, a file system's root is known by its number
+/// (ext4, XFS, Btrfs), as Ansible does it.
 pub(super) fn is_chroot(source: &Source) -> bool {
     use std::os::unix::fs::MetadataExt;
     let identity = |path: &str| source.place(path).metadata().ok().map(|meta| (meta.dev(), meta.ino()));
-    let outside = identity("/proc/1/root/.");
-    outside.is_some() && outside != identity("/") || std::env::var_os("debian_chroot").is_some()
+    let (outside, inside) = (identity("/proc/1/root/."), identity("/"));
+    let elsewhere = if outside.is_some() { outside != inside } else { inside.is_some_and(|(_, inode)| ![2, 128, 256].contains(&inode)) };
+    elsewhere || std::env::var_os("debian_chroot").is_some()
 }
 
 pub(super) fn chroot(source: &Source, facts: &mut Map) {

@@ -7,7 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
+use sha2::digest::DynDigest;
+use sha2::{Sha224, Sha256, Sha384, Sha512};
+use sha3::{Sha3_256, Sha3_384, Sha3_512};
 
 use super::owner::{Group, User};
 use super::{Content, Machine, failed};
@@ -92,7 +94,10 @@ impl From<fs::Metadata> for Stat {
 
 choice! {
     /// A checksum algorithm.
-    pub enum Algorithm { Md5 = "md5", Sha1 = "sha1", Sha224 = "sha224", Sha256 = "sha256", Sha384 = "sha384", Sha512 = "sha512" }
+    pub enum Algorithm {
+        Md5 = "md5", Sha1 = "sha1", Sha224 = "sha224", Sha256 = "sha256", Sha384 = "sha384", Sha512 = "sha512",
+        Sha3256 = "sha3_256", Sha3384 = "sha3_384", Sha3512 = "sha3_512",
+    }
 }
 
 impl Machine {
@@ -229,18 +234,18 @@ pub(super) fn absent(error: &io::Error) -> bool {
 }
 
 /// The checksum of what `input` gives, in hexadecimal.
-pub(super) fn checksum_of(input: impl Read, algorithm: Algorithm) -> io::Result<String> {
-    match algorithm {
-        Algorithm::Md5 => hash(Md5::new(), input),
-        Algorithm::Sha1 => hash(Sha1::new(), input),
-        Algorithm::Sha224 => hash(Sha224::new(), input),
-        Algorithm::Sha256 => hash(Sha256::new(), input),
-        Algorithm::Sha384 => hash(Sha384::new(), input),
-        Algorithm::Sha512 => hash(Sha512::new(), input),
-    }
-}
-
-fn hash<D: sha2::Digest>(mut hasher: D, mut input: impl Read) -> io::Result<String> {
+pub(super) fn checksum_of(mut input: impl Read, algorithm: Algorithm) -> io::Result<String> {
+    let mut hasher: Box<dyn DynDigest> = match algorithm {
+        Algorithm::Md5 => Box::new(Md5::default()),
+        Algorithm::Sha1 => Box::new(Sha1::default()),
+        Algorithm::Sha224 => Box::new(Sha224::default()),
+        Algorithm::Sha256 => Box::new(Sha256::default()),
+        Algorithm::Sha384 => Box::new(Sha384::default()),
+        Algorithm::Sha512 => Box::new(Sha512::default()),
+        Algorithm::Sha3256 => Box::new(Sha3_256::default()),
+        Algorithm::Sha3384 => Box::new(Sha3_384::default()),
+        Algorithm::Sha3512 => Box::new(Sha3_512::default()),
+    };
     let mut buffer = vec![0; 64 << 10];
     loop {
         match input.read(&mut buffer) {
@@ -369,9 +374,13 @@ mod tests {
 
     #[test]
     fn checksums_are_right() {
-        for (algorithm, start) in
-            [(Algorithm::Md5, "90015098"), (Algorithm::Sha1, "a9993e36"), (Algorithm::Sha256, "ba7816bf"), (Algorithm::Sha512, "ddaf35a1")]
-        {
+        for (algorithm, start) in [
+            (Algorithm::Md5, "90015098"),
+            (Algorithm::Sha1, "a9993e36"),
+            (Algorithm::Sha256, "ba7816bf"),
+            (Algorithm::Sha512, "ddaf35a1"),
+            (Algorithm::Sha3256, "3a985da7"),
+        ] {
             assert!(checksum_of(b"abc".as_slice(), algorithm).unwrap().starts_with(start));
         }
     }

@@ -66,6 +66,9 @@ impl Module for Unarchive {
             return Ok(Outcome { skipped: Some(msg.clone()), ..machine.outcome() }.with("msg", msg));
         }
         let dest = machine.path(&self.dest.0);
+        if !self.dest.0.starts_with(['/', '~', '$']) {
+            machine.warn(format!("Relative destination path '{}' was resolved to absolute path '{}'.", self.dest.0, dest.display()));
+        }
         let archive = self.archive(machine)?;
         if !machine.is_dir(&dest) {
             return Err(Failure::new(format!("dest '{}' must be an existing dir", self.dest.0)));
@@ -163,18 +166,24 @@ impl Unarchive {
 
     /// The names of what will be unpacked, relative to `dest`.
     fn names(&self, machine: &Machine, archive: &Archive, dest: &Path) -> Result<Vec<String>, Failure> {
-        let command = if archive.zip {
+        let mut command = if archive.zip {
             let command = Command::new("unzip").plain().arg("-Z1").arg(&archive.path).args(self.include.iter());
             if self.exclude.is_empty() { command } else { command.arg("-x").args(self.exclude.iter()) }
         } else {
             // The names after `--strip-components` and `--transform`, which is where things will be.
             self.tar("--list", archive, dest).args(["--quoting-style=literal", "--show-transformed-names"])
         };
+        // By its whole name, which it says when it complains.
+        let program = machine.program(if archive.zip { "unzip" } else { "tar" })?;
+        if let Some(first) = command.argv.first_mut() {
+            *first = program.as_str().into();
+        }
         let done = machine.query(&command)?;
         if !done.succeeded() {
             let (src, said) = (&self.src.0, done.stderr_text());
             let help = "Make sure the required command to extract the file is installed.";
-            let msg = format!("Failed to find handler for \"{src}\". {help}\n{}", said.trim());
+            let what = if archive.zip { "" } else { "Unable to list files in the archive: " };
+            let msg = format!("Failed to find handler for \"{src}\". {help}\nCommand \"{program}\" could not handle archive: {what}{}", said.trim());
             return Err(Failure::new(msg)
                 .with("rc", done.status)
                 .with("stderr", done.stderr_text()));

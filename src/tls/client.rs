@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned};
 
 use super::Terms;
 
@@ -43,11 +43,23 @@ pub fn secured<S: Read + Write>(mut stream: S, terms: &Terms) -> Result<StreamOw
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
     while connection.is_handshaking() {
         connection.complete_io(&mut stream).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(Error::InvalidCertificate(reason)) => format!("Failed to validate the SSL certificate for {host}: {reason:?}"),
+            Some(Error::InvalidCertificate(reason)) => {
+                format!("Failed to validate the SSL certificate for {host}: certificate verify failed: {}", words(reason))
+            }
             _ => failed(error.to_string()),
         })?;
     }
     Ok(StreamOwned::new(connection, stream))
+}
+
+/// Why a certificate is not good.
+fn words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::UnknownIssuer => "nobody who is trusted here has issued it".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "it is for another name".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        other => format!("{other:?}"),
+    }
 }
 
 fn provider() -> CryptoProvider {

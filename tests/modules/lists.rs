@@ -202,4 +202,12 @@ fn archives() {
             ..Case::default()
         },
     ]);
+    let (journal, dest) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let given = params(json!({"src": archive, "dest": dest.path(), "remote_src": true, "extra_opts": "--nonsense"}));
+    let failure = Agent::start(journal.path()).run(call("unarchive", given)).unwrap_err();
+    assert!(
+        failure.msg.contains("Unable to list files in the archive: /") && failure.msg.contains("/tar: unrecognized option '--nonsense'"),
+        "{}",
+        failure.msg
+    );
 }

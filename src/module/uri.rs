@@ -183,7 +183,8 @@ impl Uri {
     fn report(&self, machine: &mut Machine, answer: &Answer, elapsed: u64) -> Result<Outcome, Failure> {
         let mut data = Map::new();
         for (name, value) in &answer.headers {
-            data.insert(name.replace('-', "_"), value.as_str().into());
+            let value = if name == "location" { answer.whole(value) } else { value.clone() };
+            data.insert(name.replace('-', "_"), value.into());
         }
         data.insert("status".to_owned(), i64::from(answer.status).into());
         data.insert("url".to_owned(), answer.url.as_str().into());

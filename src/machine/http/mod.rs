@@ -73,6 +73,11 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// What `reference` means here, as a whole address.
+    pub fn whole(&self, reference: &str) -> String {
+        Url::parse(&self.url).and_then(|url| url.join(reference)).map_or_else(|_| reference.to_owned(), |url| url.to_string())
+    }
 }
 
 impl Exchange {

@@ -61,6 +61,29 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Base64, anything else left out.
+pub fn unbase64(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.bytes() {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => continue,
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.extend(u8::try_from(bits >> count & 0xff));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::openpgp::unbase64;
 use super::prelude::*;
 use super::slurp::base64;
 use crate::machine::socket::{Message, Socket};
+use crate::machine::words::unbase64;
 use crate::machine::{Undo, find_program, own_home, words};
 
 /// The Docker Engine of the host.

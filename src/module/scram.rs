@@ -3,7 +3,7 @@
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use super::openpgp::unbase64;
+use crate::machine::words::unbase64;
 
 /// Whether the server, for the role `user`, keeps `password` as `kept`.
 pub(super) fn is_kept_as(password: &str, user: &str, kept: &str) -> bool {

@@ -7,13 +7,14 @@ use flate2::read::MultiGzDecoder;
 use super::Answer;
 use super::connect::Stream;
 use super::url::Url;
-use crate::machine::words::base64;
+use crate::machine::words::{base64, unbase64};
 
 /// The longest line of a head; more is a mistake or an attack.
 const MAX_LINE: u64 = 64 << 10;
 const MAX_HEADERS: usize = 256;
 
 /// What is asked.
+#[derive(Clone)]
 pub(super) struct Outgoing<'a> {
     pub(super) method: String,
     /// Over what is sent by itself.
@@ -45,6 +46,14 @@ impl Outgoing<'_> {
             }
             return Ok(answer);
         }
+    }
+
+    /// The name and password that go along, if they do.
+    pub(super) fn login(&self, url: &Url) -> Option<(String, String)> {
+        let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let Some((_, value)) = header else { return url.credentials.clone() };
+        let pair = String::from_utf8(unbase64(value.strip_prefix("Basic ")?)).ok()?;
+        pair.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
     fn head(&self, url: &Url, whole_url: bool) -> String {

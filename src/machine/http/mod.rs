@@ -4,6 +4,7 @@
 //! to every host, most of it for what one request over one connection never needs.
 
 mod connect;
+mod digest;
 mod message;
 mod tls;
 mod tunnel;
@@ -109,7 +110,7 @@ impl Exchange {
         let mut url = first.clone();
         let mut asked = Outgoing { method: self.method.clone(), headers: self.headers.clone(), body: &self.body, unpack: self.unpack };
         for _ in 0..self.redirects {
-            let answer = self.ask(&url, &asked)?;
+            let answer = self.ask_known(&url, &asked)?;
             let Some(location) = redirect(&answer) else { return Ok(answer) };
             url = url.join(location)?;
             asked.headers.retain(|(name, _)| !self.unredirected.iter().any(|kept| kept.eq_ignore_ascii_case(name)));
@@ -123,7 +124,20 @@ impl Exchange {
                 asked.headers.retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
             }
         }
-        self.ask(&url, &asked)
+        self.ask_known(&url, &asked)
+    }
+
+    /// Asks once more where the server wants to know who we are by a digest.
+    fn ask_known(&self, url: &Url, asked: &Outgoing<'_>) -> Result<Answer, String> {
+        let answer = self.ask(url, asked)?;
+        let login = asked.login(url);
+        let Some(header) = login.and_then(|(user, password)| digest::reply(&answer, (&user, &password), &asked.method, &url.path)) else {
+            return Ok(answer);
+        };
+        let mut again = asked.clone();
+        again.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+        again.headers.push(("Authorization".to_owned(), header));
+        self.ask(url, &again)
     }
 
     fn ask(&self, url: &Url, asked: &Outgoing<'_>) -> Result<Answer, String> {

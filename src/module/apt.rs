@@ -109,10 +109,9 @@ impl Module for Apt {
 }
 
 /// A package from an address.
-fn fetched(url: &str) -> Result<Content, Failure> {
-    let failed = |why: String| Failure::new(format!("Failure downloading {url}, {why}"));
-    let answer = Exchange { unpack: false, ..Exchange::get(url) }.send().map_err(failed)?;
-    if answer.status == 200 { Ok(answer.body.into()) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+fn fetched(machine: &Machine, url: &str) -> Result<Content, Failure> {
+    let fetched = Exchange { unpack: false, ..machine.asking(url) }.content();
+    fetched.map(Content::from).map_err(|why| Failure::new(format!("Failure downloading {url}, {why}")))
 }
 
 impl Apt {
@@ -122,7 +121,7 @@ impl Apt {
             machine.act(&Command::new("apt-get").arg("clean"), Undo::Nothing)?;
         }
         if let Some(deb) = &self.deb {
-            let path = if deb.0.contains("://") { machine.scratch_file("package.deb", fetched(&deb.0)?, false)? } else { machine.path(&deb.0) };
+            let path = if deb.0.contains("://") { machine.scratch_file("package.deb", fetched(machine, &deb.0)?, false)? } else { machine.path(&deb.0) };
             return Ok((self.install_file(&path, machine)?, true));
         }
         if self.upgrade != Upgrade::No {

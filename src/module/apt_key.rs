@@ -8,7 +8,6 @@
 //! `deb822_repository` with `signed_by` is the better way: a key trusted here is trusted for every archive.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::openpgp::{self, Key};
 use super::prelude::*;
@@ -176,11 +175,11 @@ impl AptKey {
         } else if let Some(file) = &self.file {
             (machine.read(&machine.path(&file.0))?, file.0.clone())
         } else if let Some(url) = &self.url {
-            (download(url, self.validate_certs)?, url.clone())
+            (download(machine, url, self.validate_certs)?, url.clone())
         } else if let Some(server) = &self.keyserver {
             let id = id.ok_or_else(|| Failure::new("Missing key_id, required with keyserver."))?;
             let url = format!("{}/pks/lookup?op=get&options=mr&search=0x{}", server_url(server), id.digits);
-            (download(&url, self.validate_certs)?, server.clone())
+            (download(machine, &url, self.validate_certs)?, server.clone())
         } else {
             return Err(Failure::new("no key to add: `data`, `file`, `keyserver` or `url` says where it is"));
         };
@@ -190,11 +189,9 @@ impl AptKey {
 }
 
 /// What `url` answers.
-fn download(url: &str, validate: bool) -> Result<Vec<u8>, Failure> {
-    let failed = |why: String| Failure::new(format!("Failed to download key at {url}: {why}"));
-    let exchange = Exchange { validate, timeout: Duration::from_secs(30), ..Exchange::get(url) };
-    let answer = exchange.send().map_err(failed)?;
-    if answer.status == 200 { Ok(answer.body) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+fn download(machine: &Machine, url: &str, validate: bool) -> Result<Vec<u8>, Failure> {
+    let exchange = Exchange { validate, ..machine.asking(url) };
+    exchange.content().map_err(|why| Failure::new(format!("Failed to download key at {url}: {why}")))
 }
 
 /// A key server speaks HTTP, on a port of its own.

@@ -251,10 +251,9 @@ impl Ppa {
         }
         let failed = |why: String| Failure::new(format!("failed to fetch PPA information, error was: {why}"));
         let ask = |url: String| {
-            let mut exchange = crate::machine::http::Exchange { validate, ..crate::machine::http::Exchange::get(url) };
+            let mut exchange = crate::machine::http::Exchange { validate, ..machine.asking(url) };
             exchange.headers.push(("Accept".to_owned(), "application/json".to_owned()));
-            let answer = exchange.send().map_err(failed)?;
-            if answer.status == 200 { Ok(answer.body) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+            exchange.content().map_err(failed)
         };
         let about = ask(format!("https://api.launchpad.net/1.0/~{}/+archive/{}", self.owner, self.name))?;
         let about: Value = serde_json::from_slice(&about).map_err(|error| failed(error.to_string()))?;

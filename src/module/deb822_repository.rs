@@ -12,11 +12,9 @@
 //! It does not fetch the lists: `apt: {update_cache: true}` does, when this changed something.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::openpgp;
 use super::prelude::*;
-use crate::machine::http::Exchange;
 
 choice! {
     /// Whether the archive shall be there.
@@ -125,7 +123,7 @@ impl Deb822Repository {
         }
         let bytes = match given.strip_prefix("file://") {
             Some(path) => machine.read(Path::new(path))?,
-            None => download(given)?,
+            None => download(machine, given)?,
         };
         let end = if openpgp::is_armoured(&bytes) { "asc" } else { "gpg" };
         let path = Path::new(KEYRINGS).join(format!("{slug}.{end}"));
@@ -181,10 +179,8 @@ fn folded(value: &str) -> String {
     value.trim().lines().map(|line| if line.trim().is_empty() { "\n    .".to_owned() } else { format!("\n    {}", line.trim_end()) }).collect()
 }
 
-fn download(url: &str) -> Result<Vec<u8>, Failure> {
-    let failed = |why: String| Failure::new(format!("Could not fetch signed_by key. {why}")).with("url", url);
-    let answer = Exchange { timeout: Duration::from_secs(30), ..Exchange::get(url) }.send().map_err(failed)?;
-    if answer.status == 200 { Ok(answer.body) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+fn download(machine: &Machine, url: &str) -> Result<Vec<u8>, Failure> {
+    machine.asking(url).content().map_err(|why| Failure::new(format!("Could not fetch signed_by key. {why}")).with("url", url))
 }
 
 #[cfg(test)]

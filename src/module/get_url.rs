@@ -162,7 +162,7 @@ impl GetUrl {
             client: identity(machine, self.client_cert.as_ref(), self.client_key.as_ref()),
             unpack: self.decompress,
             unredirected: self.unredirected_headers.clone(),
-            ..Exchange::get(url)
+            ..machine.asking(url)
         };
         let failed = |msg: String, status: i64| self.failed(url, msg, begun).with("status_code", status);
         let answer = exchange.send().map_err(|error| failed(format!("Request failed: {error}"), -1))?;

@@ -79,7 +79,7 @@ impl RpmKey {
         let digits = self.key.trim().trim_start_matches("0x").trim_start_matches("0X").replace(' ', "");
         let path = machine.path(&self.key);
         let bytes = if self.key.contains("://") {
-            self.download()?
+            self.download(machine)?
         } else if digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok((None, vec![digits]));
         } else if machine.exists(&path) {
@@ -101,10 +101,8 @@ impl RpmKey {
         Ok((Some(bytes), keys.iter().map(|key| key.id().to_owned()).collect()))
     }
 
-    fn download(&self) -> Result<Vec<u8>, Failure> {
-        let failed = |why: String| Failure::new(format!("failed to fetch key at {} , error was: {why}", self.key));
-        let exchange = Exchange { validate: self.validate_certs, ..Exchange::get(&self.key) };
-        let answer = exchange.send().map_err(failed)?;
-        if answer.status == 200 { Ok(answer.body) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+    fn download(&self, machine: &Machine) -> Result<Vec<u8>, Failure> {
+        let exchange = Exchange { validate: self.validate_certs, ..machine.asking(&self.key) };
+        exchange.content().map_err(|why| Failure::new(format!("failed to fetch key at {} , error was: {why}", self.key)))
     }
 }

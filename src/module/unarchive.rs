@@ -103,7 +103,7 @@ impl Unarchive {
         let path = match machine.received("src").cloned() {
             Some(Received::File(content)) => machine.spooled(&content)?,
             Some(Received::Tree(_)) => return Err(Failure::new(format!("`{}` is a directory, not an archive", self.src.0))),
-            None if self.src.0.contains("://") => machine.spooled(&self.fetched()?)?,
+            None if self.src.0.contains("://") => machine.spooled(&self.fetched(machine)?)?,
             None => machine.path(&self.src.0),
         };
         let mut head = [0; 262];
@@ -125,11 +125,9 @@ impl Unarchive {
     }
 
     /// An archive from an address.
-    fn fetched(&self) -> Result<Content, Failure> {
-        let failed = |why: String| Failure::new(format!("Failure downloading {}, {why}", self.src.0));
-        let exchange = Exchange { validate: self.validate_certs, unpack: false, ..Exchange::get(self.src.0.as_str()) };
-        let answer = exchange.send().map_err(failed)?;
-        if answer.status == 200 { Ok(answer.body.into()) } else { Err(failed(format!("HTTP Error {}: {}", answer.status, answer.reason))) }
+    fn fetched(&self, machine: &Machine) -> Result<Content, Failure> {
+        let exchange = Exchange { validate: self.validate_certs, unpack: false, ..machine.asking(self.src.0.as_str()) };
+        exchange.content().map(Content::from).map_err(|why| Failure::new(format!("Failure downloading {}, {why}", self.src.0)))
     }
 
     /// That the host has the program which knows the archive.

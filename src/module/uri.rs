@@ -155,7 +155,7 @@ impl Uri {
             socket: self.unix_socket.as_ref().map(|path| machine.path(&path.0)),
             unpack: self.decompress,
             unredirected: self.unredirected_headers.clone(),
-            ..Exchange::get(self.url.as_str())
+            ..machine.asking(self.url.as_str())
         })
     }
 

@@ -218,3 +218,12 @@ fn what_is_there_is_fetched_again_only_when_it_is_newer() {
         ),
     ]);
 }
+
+#[test]
+fn the_task_names_the_proxy() {
+    let journal = tempfile::tempdir().unwrap();
+    let proxy = server("by the proxy");
+    let mut ask = call("uri", params(json!({"url": "http://shop.invalid/", "return_content": true})));
+    ask.environment = vec![("http_proxy".into(), proxy.trim_end_matches("/shop.txt").into())];
+    assert_eq!(Agent::start(journal.path()).run(ask).unwrap().data["content"], "by the proxy".into());
+}

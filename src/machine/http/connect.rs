@@ -26,7 +26,7 @@ impl Exchange {
             return self.connect_socket(url, socket).map(|stream| (stream, false));
         }
         let failed = |error: io::Error| describe(&error);
-        let proxy = if self.proxy { proxy_for(url, |name| env::var(name).ok())? } else { None };
+        let proxy = if self.proxy { proxy_for(url, |name| self.variable(name))? } else { None };
         let next = proxy.as_ref().unwrap_or(url);
         let stream = dial(&next.host, next.port, self.timeout).map_err(failed)?;
         match proxy {
@@ -36,6 +36,11 @@ impl Exchange {
             None => {}
         }
         Ok((self.secured(stream, url)?, false))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let own = self.variables.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        own.or_else(|| env::var(name).ok())
     }
 
     fn connect_socket(&self, url: &Url, socket: &Path) -> Result<Box<dyn Stream>, String> {

@@ -20,6 +20,8 @@ pub(super) use tls::secured;
 pub use tunnel::{Find, Tunnel, find_tls, find_tls_by};
 use url::Url;
 
+use super::Machine;
+
 /// A larger answer is refused instead of filling the memory, in bytes.
 const LARGEST: u64 = 512 << 20;
 
@@ -52,6 +54,8 @@ pub struct Exchange {
     pub unpack: bool,
     /// Names of headers that a redirect does not get.
     pub unredirected: Vec<String>,
+    /// What stands over the environment of this process, which names the proxy.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What came back.
@@ -67,6 +71,13 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// What it carried.
     pub body: Vec<u8>,
+}
+
+impl Machine {
+    /// A `GET` of `url` with Ansible's defaults, in the task's environment.
+    pub fn asking(&self, url: impl Into<String>) -> Exchange {
+        Exchange { variables: self.settings.environment.clone(), ..Exchange::get(url) }
+    }
 }
 
 impl Answer {
@@ -98,7 +109,17 @@ impl Exchange {
             socket: None,
             unpack: true,
             unredirected: Vec::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// Sends it, for the body of an answer that says yes.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn content(&self) -> Result<Vec<u8>, String> {
+        let answer = self.send()?;
+        if answer.status == 200 { Ok(answer.body) } else { Err(format!("HTTP Error {}: {}", answer.status, answer.reason)) }
     }
 
     /// Sends it.

@@ -10,6 +10,7 @@ mod edit;
 mod facts;
 pub(crate) mod filter;
 mod foreign_result;
+mod form;
 pub(crate) mod glob;
 mod invocation;
 mod mysql;

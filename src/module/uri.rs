@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::prelude::*;
 use crate::choice;
+use super::form;
 use super::web::{authorization, identity, replace};
 use crate::machine::http::{Answer, Exchange};
 
@@ -18,6 +19,7 @@ choice! {
         Raw = "raw",
         Json = "json",
         Form = "form-urlencoded",
+        Multipart = "form-multipart",
     }
 }
 
@@ -42,8 +44,10 @@ params! {
         body: Option<Value>,
         /// How a body that is no text is written.
         body_format: BodyFormat = BodyFormat::Raw,
-        /// A file of the host to send.
-        src: Option<PathText>,
+        /// A file to send.
+        src: Option<LocalFile>,
+        /// `src`, and the files of a form, are on the host.
+        remote_src: bool = false,
         /// Headers.
         headers: Option<Map>,
         /// Answers that count as success.
@@ -125,7 +129,7 @@ impl Uri {
         let mut headers: Vec<(String, String)> = vec![("User-Agent".to_owned(), self.http_agent.clone())];
         let (body, kind) = self.body(machine)?;
         if let Some(kind) = kind {
-            headers.push(("Content-Type".to_owned(), kind.to_owned()));
+            headers.push(("Content-Type".to_owned(), kind));
         }
         if self.force {
             headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
@@ -159,24 +163,23 @@ impl Uri {
         })
     }
 
-    fn body(&self, machine: &Machine) -> Result<(Vec<u8>, Option<&'static str>), Failure> {
+    fn body(&self, machine: &Machine) -> Result<(Vec<u8>, Option<String>), Failure> {
         if let Some(src) = &self.src {
-            return Ok((machine.read(&machine.path(&src.0))?, None));
+            let content = machine.content("src").map(|content| content.to_vec().map_err(|error| Failure::new(error.to_string())));
+            return Ok((content.unwrap_or_else(|| machine.read(&machine.path(&src.0)))?, None));
         }
         let Some(body) = &self.body else { return Ok((Vec::new(), None)) };
-        let text = |value: &Value| value.to_text().into_bytes();
+        let json = || serde_json::to_vec(body).map_err(|error| Failure::new(format!("`body` cannot be written as JSON: {error}")));
         Ok(match (self.body_format, body) {
-            (BodyFormat::Json, Value::Str(text)) => (text.clone().into_bytes(), Some("application/json")),
-            (BodyFormat::Json, other) => {
-                let json = serde_json::to_vec(other).map_err(|error| Failure::new(format!("`body` cannot be written as JSON: {error}")))?;
-                (json, Some("application/json"))
+            (BodyFormat::Json, Value::Str(text)) => (text.clone().into_bytes(), Some("application/json".to_owned())),
+            (BodyFormat::Json, _) => (json()?, Some("application/json".to_owned())),
+            (BodyFormat::Form, body) => (form::urlencoded(body)?.into_bytes(), Some("application/x-www-form-urlencoded".to_owned())),
+            (BodyFormat::Multipart, body) => {
+                let boundary = format!("=={}==", crate::machine::words::base64(&machine.random::<15>()?));
+                (form::multipart(machine, body, &boundary)?, Some(format!("multipart/form-data; boundary=\"{boundary}\"")))
             }
-            (BodyFormat::Form, Value::Map(map)) => (form(map).into_bytes(), Some("application/x-www-form-urlencoded")),
-            (BodyFormat::Form, other) => (text(other), Some("application/x-www-form-urlencoded")),
-            (BodyFormat::Raw, Value::Map(_) | Value::List(_)) => {
-                (serde_json::to_vec(body).map_err(|error| Failure::new(format!("`body` cannot be written: {error}")))?, None)
-            }
-            (BodyFormat::Raw, other) => (text(other), None),
+            (BodyFormat::Raw, Value::Map(_) | Value::List(_)) => (json()?, None),
+            (BodyFormat::Raw, other) => (other.to_text().into_bytes(), None),
         })
     }
 
@@ -233,32 +236,4 @@ fn cookies(answer: &Answer) -> Map {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let pair = |(_, text): &(String, String)| text.split(';').next()?.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().into()));
     set.filter_map(pair).collect()
-}
-
-fn form(map: &Map) -> String {
-    let encode = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-                b' ' => "+".to_owned(),
-                other => format!("%{other:02X}"),
-            })
-            .collect()
-    };
-    let pairs = map.iter().flat_map(|(name, value)| match value {
-        Value::List(items) => items.iter().map(|item| (name, item.to_text())).collect::<Vec<_>>(),
-        other => vec![(name, other.to_text())],
-    });
-    pairs.map(|(name, value)| format!("{}={}", encode(name), encode(&value))).collect::<Vec<_>>().join("&")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_are_encoded_as_the_web_wants_them() {
-        let map: Map = [("a b".to_owned(), Value::from("c&d")), ("e".to_owned(), Value::from(vec!["1", "2"]))].into_iter().collect();
-        assert_eq!(form(&map), "a+b=c%26d&e=1&e=2");
-    }
 }

@@ -202,6 +202,9 @@ impl ModuleCall<'_> {
         if let ("setup", Ok(Some(python))) = (entry.name, self.python()) {
             params.insert("_python".to_owned(), python.into());
         }
+        if let ("uri", Some("form-multipart")) = (entry.name, params.get("body_format").and_then(wire::Value::as_str)) {
+            self.fill_form(&mut params)?;
+        }
         let mut attached = Vec::new();
         for param in entry.spec.params {
             let local = matches!(param.kind, Kind::LocalFile | Kind::LocalTemplate);
@@ -299,6 +302,22 @@ impl ModuleCall<'_> {
             all.push(("ANSIBLE_ASYNC_DIR".to_owned(), to_wire(&value).to_text()));
         }
         Ok(all)
+    }
+
+    /// Puts the files of a form into it.
+    fn fill_form(&self, params: &mut Map) -> Result<(), Trouble> {
+        if params.get("remote_src").and_then(wire::Value::to_bool).unwrap_or_default() {
+            return Ok(());
+        }
+        let Some(wire::Value::Map(fields)) = params.get_mut("body") else { return Ok(()) };
+        for field in fields.values_mut() {
+            let wire::Value::Map(field) = field else { continue };
+            let Some(name) = field.get("filename").map(wire::Value::to_text).filter(|_| !field.contains_key("content")) else { continue };
+            let content = self.read(&self.find("files", &name)?, true)?;
+            field.insert("content".to_owned(), wire::carried::text_of(content).into());
+            field.entry("multipart_encoding".to_owned()).or_insert_with(|| "base64".into());
+        }
+        Ok(())
     }
 
     fn attach(&self, name: &str, params: &mut Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {

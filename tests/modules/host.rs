@@ -227,3 +227,66 @@ fn the_task_names_the_proxy() {
     ask.environment = vec![("http_proxy".into(), proxy.trim_end_matches("/shop.txt").into())];
     assert_eq!(Agent::start(journal.path()).run(ask).unwrap().data["content"], "by the proxy".into());
 }
+
+/// A server of one request, and what it hears until `end`.
+fn listener(end: &'static str) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let heard = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece).unwrap();
+            text.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        text
+    });
+    (url, heard)
+}
+
+#[test]
+fn what_is_sent_is_a_file_of_the_controller() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f.txt"), "in a file").unwrap();
+    for (given, end, sent) in [
+        ("src: f.txt", "in a file", "\r\n\r\nin a file"),
+        (
+            "body_format: form-multipart, body: {a: {filename: f.txt}}",
+            "==--\r\n",
+            "filename=\"f.txt\"\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\naW4gYSBmaWxl\r\n",
+        ),
+    ] {
+        let (url, heard) = listener(end);
+        let play = format!("- hosts: localhost\n  gather_facts: false\n  tasks: [{{uri: {{url: '{url}', method: POST, {given}}}}}]\n");
+        std::fs::write(folder.path().join("play.yml"), play).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rappel"));
+        let ran = command
+            .args(["play", "-i", "localhost,", "-c", "local", "play.yml"])
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .output();
+        assert!(ran.unwrap().status.success(), "{given}");
+        let heard = heard.join().unwrap();
+        assert!(heard.contains(sent), "{sent} in {heard}");
+    }
+}
+
+#[test]
+fn forms_have_fields_and_files() {
+    let (url, heard) = listener("==--\r\n");
+    let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(root.path().join("f.txt"), "in a file").unwrap();
+    let body = json!({"a": "b", "file": {"filename": root.path().join("f.txt")}, "text": {"content": "c", "filename": "x/t.txt", "mime_type": "text/plain"}});
+    let ask = call("uri", params(json!({"url": url, "method": "POST", "body_format": "form-multipart", "body": body, "remote_src": true})));
+    Agent::start(journal.path()).run(ask).unwrap();
+    let heard = heard.join().unwrap();
+    for part in [
+        "\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n",
+        "name=\"file\"; filename=\"f.txt\"\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\naW4gYSBmaWxl\r\n",
+        "name=\"text\"; filename=\"t.txt\"\r\nContent-Type: text/plain\r\n\r\nc\r\n",
+    ] {
+        assert!(heard.contains(part), "{part} in {heard}");
+    }
+}

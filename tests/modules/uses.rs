@@ -7,7 +7,7 @@ const USES: &str = include_str!("uses.txt");
 /// All tasks that were counted, also those of modules that the table leaves out.
 const TASKS: u32 = 55_417;
 /// In hundredths of a percent.
-const SHARE: u32 = 9_250;
+const SHARE: u32 = 9_420;
 
 /// What is no module but a statement of the language.
 const STATEMENTS: [&str; 4] = ["import_tasks", "import_role", "import_playbook", "include"];

@@ -71,8 +71,8 @@ fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The header that a server which has said no asks for; `None` when it asks for no digest.
 pub(super) fn reply(answer: &Answer, (user, password): (&str, &str), method: &str, path: &str) -> Option<String> {
-    let asked = answer.headers.iter().filter(|(name, _)| answer.status == 401 && name == "www-authenticate");
-    let challenge = asked.filter_map(|(_, text)| Challenge::of(text)).next()?;
+    let mut asked = answer.headers.iter().filter(|(name, _)| answer.status == 401 && name == "www-authenticate");
+    let challenge = asked.find_map(|(_, text)| Challenge::of(text))?;
     let mut salt = [0; 8];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut salt)).ok()?;
     challenge.answer(user, password, method, path, &hex(&salt))

@@ -45,6 +45,16 @@ fn gathering_takes_the_defaults_of_setup() {
 }
 
 #[test]
+fn other_modules_may_gather() {
+    const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - gather_facts: {gather_subset: '!all'}\n      vars: {ansible_facts_modules: [smart, ansible.builtin.service_facts]}\n    \
+        - assert: {that: [ansible_facts.kernel is defined, ansible_facts.services is defined]}\n    - gather_facts:\n      \
+        vars: {ansible_facts_modules: 'setup, getent'}\n      ignore_errors: true\n      register: broken\n    \
+        - assert: {that: [\"broken.msg == 'The following modules failed to execute: getent.'\"]}\n";
+    let (good, text) = Place::new().run(PLAY);
+    assert!(good, "{text}");
+}
+
+#[test]
 fn a_sealed_file_without_a_password_is_named() {
     const PLAY: &str = "- hosts: h1\n  gather_facts: false\n  tasks:\n    - copy: {src: sealed, dest: '{{ playbook_dir }}/out'}\n";
     let place = Place::new();

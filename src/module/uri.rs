@@ -187,7 +187,9 @@ impl Uri {
         let mut data = Map::new();
         for (name, value) in &answer.headers {
             let value = if name == "location" { answer.whole(value) } else { value.clone() };
-            data.insert(name.replace('-', "_"), value.into());
+            let name = name.replace('-', "_");
+            let value = data.get(&name).map_or_else(|| value.clone(), |first| format!("{}, {value}", first.to_text()));
+            data.insert(name, value.into());
         }
         data.insert("status".to_owned(), i64::from(answer.status).into());
         data.insert("url".to_owned(), answer.url.as_str().into());

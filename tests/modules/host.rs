@@ -182,7 +182,7 @@ fn what_is_there_is_fetched_again_only_when_it_is_newer() {
             let answer = if asked.contains("If-Modified-Since: Sun, 13 Sep 2020 12:26:40 GMT\r\n") {
                 "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"
             } else {
-                "HTTP/1.1 200 OK\r\nContent-Disposition: inline; filename=\"named\"\r\nSet-Cookie: a=b; Path=/\r\nLocation: other?x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnew\n"
+                "HTTP/1.1 200 OK\r\nContent-Disposition: inline; filename=\"named\"\r\nSet-Cookie: a=b; Path=/\r\nX-Two: 1\r\nX-Two: 2\r\nLocation: other?x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnew\n"
             };
             stream.write_all(answer.as_bytes()).unwrap();
         }
@@ -214,7 +214,7 @@ fn what_is_there_is_fetched_again_only_when_it_is_newer() {
             "gives a cookie",
             "uri",
             json!({"url": url}),
-            json!({"cookies": {"a": "b"}, "cookies_string": "a=b", "location": location}),
+            json!({"cookies": {"a": "b"}, "cookies_string": "a=b", "x_two": "1, 2", "location": location}),
         ),
     ]);
 }

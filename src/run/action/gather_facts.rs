@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::prelude::*;
 use crate::model::Keyword;
 use crate::run::{Gathering, PlayState, Shared};
+use crate::template::Binding;
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
@@ -36,14 +37,34 @@ pub(in crate::run) fn wanted(shared: &Arc<Shared>, play: &Arc<PlayState>, host: 
     }
 }
 
-/// What `module_defaults` say of the module that does the work.
-fn defaults(call: &ActionCall<'_>) -> Result<Map, Trouble> {
+/// A module without the collection that it may be called by.
+fn short(name: &str) -> &str {
+    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
+/// The modules that collect here: `setup`, unless `ansible_facts_modules` says otherwise.
+fn modules(call: &ActionCall<'_>) -> Result<Vec<String>, Trouble> {
+    let Some(binding) = call.scope().get("ansible_facts_modules") else { return Ok(vec!["setup".to_owned()]) };
+    let value = match binding {
+        Binding::Value(value) => value,
+        Binding::Expr(expr) => call.templar().evaluate(&expr, call.scope())?,
+    };
+    let names = match to_wire(&value) {
+        Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>(),
+        other => other.to_text().split(',').map(|name| name.trim().to_owned()).collect(),
+    };
+    Ok(names.iter().map(|name| if name == "smart" { "setup" } else { short(name) }.to_owned()).collect())
+}
+
+/// What `module_defaults` say of a module that does the work.
+fn defaults(call: &ActionCall<'_>, name: &str) -> Result<Map, Trouble> {
     let mut params = Map::new();
     for defaults in &call.item.task.step.context.module_defaults {
         let Value::Map(defaults) = to_wire(&call.templar().evaluate(defaults, call.scope())?) else { continue };
         for (module, values) in defaults {
-            if let ("setup" | "ansible.builtin.setup" | "ansible.legacy.setup", Value::Map(values)) = (module.as_str(), values) {
-                params.extend(values);
+            match values {
+                Value::Map(values) if short(&module) == name => params.extend(values),
+                _ => {}
             }
         }
     }
@@ -51,9 +72,34 @@ fn defaults(call: &ActionCall<'_>) -> Result<Map, Trouble> {
 }
 
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
+    let (mut found, mut failed) = (Map::new(), Map::new());
+    let modules = modules(&call)?;
+    for name in &modules {
+        let params = if name == "setup" { params(&call)? } else { defaults(&call, name)? };
+        match call.module(name, params).await {
+            Ok(outcome) if modules.len() == 1 => return Ok(outcome.into()),
+            Ok(mut outcome) => {
+                if let Some(Value::Map(facts)) = outcome.data.shift_remove("ansible_facts") {
+                    found.extend(facts);
+                }
+            }
+            Err(Trouble::Failed(failure, _)) if modules.len() > 1 => drop(failed.insert(name.clone(), failure.msg.clone().into())),
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(Outcome::default().with("ansible_facts", found).into());
+    }
+    let names = failed.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let failure = Failure::new(format!("The following modules failed to execute: {names}."));
+    Err(failure.with("ansible_facts", found).with("failed_modules", failed).into())
+}
+
+/// What `setup` is told.
+fn params(call: &ActionCall<'_>) -> Result<Map, Trouble> {
     let mut params = call.params.clone();
     params.shift_remove("parallel");
-    for (name, value) in defaults(&call)? {
+    for (name, value) in defaults(call, "setup")? {
         params.entry(name).or_insert(value);
     }
     let play = &call.item.task.play.plan;
@@ -64,5 +110,5 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
             params.insert(name.to_owned(), to_wire(&call.templar().evaluate(expr, call.scope())?));
         }
     }
-    call.module("setup", params).await.map(Answer::from)
+    Ok(params)
 }

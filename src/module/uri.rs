@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::prelude::*;
 use crate::choice;
 use super::form;
-use super::web::{authorization, identity, replace};
+use super::web::{authorization, identity, replace, without};
 use crate::machine::http::{Answer, Exchange};
 
 choice! {
@@ -163,24 +163,31 @@ impl Uri {
         })
     }
 
+    /// What is sent, and of which type it is.
     fn body(&self, machine: &Machine) -> Result<(Vec<u8>, Option<String>), Failure> {
+        let kind = match self.body_format {
+            BodyFormat::Json => Some("application/json".to_owned()),
+            BodyFormat::Form => Some("application/x-www-form-urlencoded".to_owned()),
+            BodyFormat::Raw | BodyFormat::Multipart => None,
+        };
         if let Some(src) = &self.src {
             let content = machine.content("src").map(|content| content.to_vec().map_err(|error| Failure::new(error.to_string())));
-            return Ok((content.unwrap_or_else(|| machine.read(&machine.path(&src.0)))?, None));
+            return Ok((content.unwrap_or_else(|| machine.read(&machine.path(&src.0)))?, kind));
         }
         let Some(body) = &self.body else { return Ok((Vec::new(), None)) };
-        let json = || serde_json::to_vec(body).map_err(|error| Failure::new(format!("`body` cannot be written as JSON: {error}")));
-        Ok(match (self.body_format, body) {
-            (BodyFormat::Json, Value::Str(text)) => (text.clone().into_bytes(), Some("application/json".to_owned())),
-            (BodyFormat::Json, _) => (json()?, Some("application/json".to_owned())),
-            (BodyFormat::Form, body) => (form::urlencoded(body)?.into_bytes(), Some("application/x-www-form-urlencoded".to_owned())),
+        let text = match (self.body_format, body) {
+            (BodyFormat::Form, body) => form::urlencoded(body)?.into_bytes(),
             (BodyFormat::Multipart, body) => {
                 let boundary = format!("=={}==", crate::machine::words::base64(&machine.random::<15>()?));
-                (form::multipart(machine, body, &boundary)?, Some(format!("multipart/form-data; boundary=\"{boundary}\"")))
+                return Ok((form::multipart(machine, body, &boundary)?, Some(format!("multipart/form-data; boundary=\"{boundary}\""))));
             }
-            (BodyFormat::Raw, Value::Map(_) | Value::List(_)) => (json()?, None),
-            (BodyFormat::Raw, other) => (other.to_text().into_bytes(), None),
-        })
+            (BodyFormat::Json, Value::Str(text)) => text.clone().into_bytes(),
+            (BodyFormat::Raw, other) if !matches!(other, Value::Map(_) | Value::List(_)) => other.to_text().into_bytes(),
+            (BodyFormat::Json | BodyFormat::Raw, other) => {
+                serde_json::to_vec(other).map_err(|error| Failure::new(format!("`body` cannot be written as JSON: {error}")))?
+            }
+        };
+        Ok((text, kind))
     }
 
     fn report(&self, machine: &mut Machine, answer: &Answer, elapsed: u64) -> Result<Outcome, Failure> {
@@ -208,6 +215,9 @@ impl Uri {
         let good = self.status_code.contains(&i64::from(answer.status));
         if self.return_content || !good {
             data.insert("content".to_owned(), content.into());
+        }
+        if let Some(secret) = self.url_password.as_deref().filter(|password| !password.is_empty()) {
+            data = data.into_iter().map(|(name, value)| (name, without(secret, value))).collect();
         }
         if !good {
             let wanted = Value::from(self.status_code.clone()).repr();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::params::PathText;
 use crate::machine::Machine;
 use crate::machine::http::basic;
+use crate::wire::{Map, Value};
 
 /// The header that says who we are: by the host's own `~/.netrc` if that knows the server, else as the task says.
 pub(super) fn authorization(machine: &Machine, url: &str, given: Option<(&str, &str)>, netrc: bool) -> Option<(String, String)> {
@@ -18,6 +19,18 @@ pub(super) fn replace(headers: &mut Vec<(String, String)>, header: Option<(Strin
     if let Some((name, value)) = header {
         headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
         headers.push((name, value));
+    }
+}
+
+/// What a server sends back of a password is no answer: neither in a text nor in a key.
+pub(super) fn without(secret: &str, value: Value) -> Value {
+    let hidden = |text: String| if text.contains(secret) { text.replace(secret, "********") } else { text };
+    match value {
+        Value::Str(text) if text == secret => "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER".into(),
+        Value::Str(text) => hidden(text).into(),
+        Value::List(items) => items.into_iter().map(|item| without(secret, item)).collect::<Vec<_>>().into(),
+        Value::Map(map) => map.into_iter().map(|(key, value)| (hidden(key), without(secret, value))).collect::<Map>().into(),
+        other => other,
     }
 }
 

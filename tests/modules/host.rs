@@ -165,6 +165,12 @@ fn what_is_fetched_is_a_file() {
             before: Tree::new().file("f", "hello\n"),
             ..unchanged("has it already", "get_url", json!({"url": url, "dest": "ROOT/f", "checksum": sum}), json!({"dest": "ROOT/f"}))
         },
+        unchanged(
+            "shows no password that comes back",
+            "uri",
+            json!({"url": url, "return_content": true, "url_username": "a", "url_password": "ell"}),
+            json!({"content": "h********o\n"}),
+        ),
         unchanged("asks", "uri", json!({"url": url, "return_content": true}), json!({"status": 200, "content": "hello\n"})),
     ]);
 }
@@ -252,6 +258,7 @@ fn what_is_sent_is_a_file_of_the_controller() {
     std::fs::write(folder.path().join("f.txt"), "in a file").unwrap();
     for (given, end, sent) in [
         ("src: f.txt", "in a file", "\r\n\r\nin a file"),
+        ("src: f.txt, body_format: json", "in a file", "\r\nContent-Type: application/json\r\n"),
         (
             "body_format: form-multipart, body: {a: {filename: f.txt}}",
             "==--\r\n",

@@ -99,7 +99,7 @@ impl Module for GetUrl {
 }
 
 /// What a file that goes into a directory is called: as the server says, else as the address does.
-fn name_of(answer: &Answer) -> String {
+pub(super) fn name_of(answer: &Answer) -> String {
     let said = answer.header("content-disposition").and_then(|text| text.split(';').find_map(|part| part.trim().strip_prefix("filename=")));
     let path = answer.url.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
@@ -113,7 +113,7 @@ fn bare(digest: &str) -> String {
 }
 
 /// A moment as HTTP writes it.
-fn http_date(time: SystemTime) -> String {
+pub(super) fn http_date(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::prelude::*;
 use crate::choice;
 use super::form;
+use super::get_url::{http_date, name_of};
 use super::web::{authorization, identity, replace, without};
+use crate::machine::Stat;
 use crate::machine::http::{Answer, Exchange};
 
 choice! {
@@ -134,6 +136,12 @@ impl Uri {
         if self.force {
             headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
         }
+        if let (Some(dest), false) = (&self.dest, self.force)
+            && let Some(there) = machine.stat(&machine.path(&dest.0), true)?.filter(Stat::is_file)
+            && let Ok(modified) = there.meta.modified()
+        {
+            headers.push(("If-Modified-Since".to_owned(), http_date(modified)));
+        }
         for (name, value) in self.headers.iter().flatten() {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             headers.push((name.clone(), value.to_text()));
@@ -224,7 +232,7 @@ impl Uri {
             let msg = format!("Status code was {} and not {wanted}: HTTP Error {}: {}", answer.status, answer.status, answer.reason);
             return Err(Failure { msg, data, ..Failure::default() });
         }
-        if let Some(dest) = &self.dest {
+        if let Some(dest) = self.dest.as_ref().filter(|_| answer.status != 304) {
             let path = self.write(machine, &dest.0, answer)?;
             data.insert("path".to_owned(), path.into());
         }
@@ -236,7 +244,7 @@ impl Uri {
     fn write(&self, machine: &mut Machine, dest: &str, answer: &Answer) -> Result<String, Failure> {
         let mut path = machine.path(dest);
         if machine.is_dir(&path) {
-            path = path.join(answer.url.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html"));
+            path = path.join(name_of(answer));
         }
         machine.write_with(&path, &answer.body.clone().into(), &self.file.options(false, None))?;
         Ok(path.display().to_string())

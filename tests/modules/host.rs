@@ -200,6 +200,10 @@ fn what_is_there_is_fetched_again_only_when_it_is_newer() {
             ..unchanged("is not newer", "get_url", json!({"url": url, "dest": "ROOT/f"}), json!({"status_code": 304}))
         },
         Case {
+            before: Tree::new().file("f", "old\n"),
+            ..unchanged("is not newer for uri", "uri", json!({"url": url, "dest": "ROOT/f", "status_code": 304}), json!({"status": 304}))
+        },
+        Case {
             name: "is fetched all the same",
             module: "get_url",
             params: json!({"url": url, "dest": "ROOT/f", "force": true}),

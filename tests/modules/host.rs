@@ -227,6 +227,9 @@ fn what_is_there_is_fetched_again_only_when_it_is_newer() {
             json!({"cookies": {"a": "b"}, "cookies_string": "a=b", "x_two": "1, 2", "location": location}),
         ),
     ]);
+    let (journal, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let kept = Agent::start(journal.path()).run(call("uri", params(json!({"url": url, "dest": root.path()})))).unwrap();
+    assert_eq!(kept.data["path"], root.path().join("named").to_str().unwrap().into());
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod doc;
 mod environments;
 mod fleet;
 pub mod inventory;
+mod keyboard;
 mod limits;
 mod listing;
 mod migrate;

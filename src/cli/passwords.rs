@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Stopped;
 use super::options::{ConnectionOptions, PrivilegeOptions};
 use super::settings::Settings;
-use crate::run::Prompter;
+use crate::run::{Paused, Pausing, Prompter};
 
 /// The password to log in with.
 pub(super) fn login(options: &ConnectionOptions, config: &Settings) -> Result<Option<String>, Stopped> {
@@ -69,5 +69,9 @@ impl Prompter for Terminal {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end_matches('\n').to_owned())
+    }
+
+    fn pause(&self, pausing: &Pausing) -> io::Result<Paused> {
+        super::keyboard::pause(pausing)
     }
 }

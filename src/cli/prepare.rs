@@ -114,7 +114,7 @@ impl Prepared {
                 }
                 Some(text) => {
                     let id = self.sources.add(name, text.clone());
-                    match crate::model::pairs(&text, id) {
+                    match crate::model::pairs(&text, id, self.templar.manner().late) {
                         Ok(pairs) => vars.extend(compile(&self.templar, &pairs, &mut self.diags)),
                         Err(diagnostic) => self.diags.push(diagnostic),
                     }

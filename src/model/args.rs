@@ -222,20 +222,22 @@ fn part_of(span: Span, text: &str, part: std::ops::Range<usize>, sources: &Sourc
     Some(Span::new(span.source, start + part.start, start + part.end))
 }
 
-/// `key=value` text, as `-e` takes it.
+/// `key=value` text, as `-e` takes it. With `loose`, other words become a variable too, as in Ansible.
 ///
 /// # Errors
 /// Quotes are not balanced, or there are words that are no `key=value`.
-pub fn pairs(text: &str, source: SourceId) -> Result<Vec<(Spanned<String>, Node)>, Diagnostic> {
+pub fn pairs(text: &str, source: SourceId, loose: bool) -> Result<Vec<(Spanned<String>, Node)>, Diagnostic> {
     let whole = Span::new(source, 0, text.len());
     let split = split(text, None).map_err(|_| Diagnostic::error("unbalanced", "a quote or a template is not closed").at(whole, ""))?;
-    if let Some(free) = split.free.filter(|free| !free.trim().is_empty()) {
+    let free = split.free.filter(|free| !free.trim().is_empty());
+    if let Some(free) = free.as_ref().filter(|_| !loose) {
         return Err(Diagnostic::error("extra-vars", format!("expected `key=value`, found `{}`", free.trim())).at(whole, ""));
     }
     let node = |value: String, span| Node::new(NodeKind::Str(value), span);
+    let free = free.map(|free| (Spanned::new("_raw_params".to_owned(), whole), node(free, whole)));
     let spanned = |(key, value, at): (String, String, std::ops::Range<usize>)| {
         let span = Span::new(source, at.start, at.end);
         (Spanned::new(key, span), node(value, span))
     };
-    Ok(split.params.into_iter().map(spanned).collect())
+    Ok(split.params.into_iter().map(spanned).chain(free).collect())
 }

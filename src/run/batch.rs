@@ -40,8 +40,8 @@ pub(super) struct Batch {
     pub(super) last: bool,
     /// A transaction was closed, and said how it ended.
     pub(super) closed: bool,
-    /// The last failure was an include that brought nothing: as in Ansible, nobody says then that no host is left.
-    pub(super) ends_quietly: bool,
+    /// More hosts failed than the play allows.
+    pub(super) over_limit: bool,
     /// A host that failed still runs the handlers that were notified on it.
     force_handlers: bool,
 }
@@ -74,7 +74,7 @@ impl Batch {
             carried: None,
             last: true,
             closed: false,
-            ends_quietly: false,
+            over_limit: false,
             force_handlers: false,
         };
         batch.force_handlers = batch.forces_handlers(hosts.first());

@@ -110,7 +110,6 @@ impl Batch {
             AfterFatalRescue::Stop => ("msg", first.message.clone()),
             AfterFatalRescue::GoOn => ("reason", finding.classic()),
         };
-        self.ends_quietly = true;
         let fatal = self.any_errors_fatal(round);
         for host in hosts {
             let mut rescued = false;

@@ -91,6 +91,32 @@ pub trait Prompter: Send + Sync {
     /// # Errors
     /// The input ended, or it is no terminal.
     fn ask(&self, text: &str, private: bool) -> std::io::Result<String>;
+
+    /// Waits for the user, or for a time that the user may cut short.
+    ///
+    /// # Errors
+    /// The input ended, or it is no terminal.
+    fn pause(&self, pausing: &Pausing) -> std::io::Result<Paused>;
+}
+
+/// A wait at the terminal.
+#[derive(Clone, Debug)]
+pub struct Pausing {
+    /// What to show, if not the usual invitation.
+    pub prompt: Option<String>,
+    /// Go on after this time, whatever is typed.
+    pub time: Option<std::time::Duration>,
+    /// Do not show what is typed.
+    pub private: bool,
+}
+
+/// How a wait at the terminal ended.
+#[derive(Clone, Debug)]
+pub enum Paused {
+    /// With what was typed.
+    Answered(String),
+    /// With the wish to end the play.
+    Aborted,
 }
 
 /// What a task does to the run itself.
@@ -189,7 +215,7 @@ impl Runner {
             play.begin_batch(hosts.clone());
             for host in &hosts {
                 if let Err(diagnostic) = play.load_vars_files(shared, host, false) {
-                    shared.fail_run(diagnostic).await;
+                    shared.unreadable(diagnostic).await;
                     return false;
                 }
             }
@@ -200,7 +226,11 @@ impl Runner {
                 return false;
             }
             if lost == hosts.len() {
-                if !outcome.quiet && !outcome.states.iter().all(|state| *state == State::RolledBack) {
+                let says = match shared.settings.after_fatal_rescue {
+                    AfterFatalRescue::GoOn => outcome.over_limit,
+                    AfterFatalRescue::Stop => outcome.states.iter().any(|state| *state != State::RolledBack),
+                };
+                if says {
                     shared.events.emit(EventKind::NoHostsRemaining).await;
                 }
                 return false;
@@ -252,7 +282,7 @@ impl Runner {
         }
         BatchOutcome {
             fatal: batch.fatal.is_some() && self.shared.settings.after_fatal_rescue == AfterFatalRescue::Stop,
-            quiet: batch.ends_quietly,
+            over_limit: batch.over_limit,
             states: states.into_values().collect(),
         }
     }
@@ -365,6 +395,6 @@ impl Runner {
 #[derive(Default)]
 struct BatchOutcome {
     fatal: bool,
-    quiet: bool,
+    over_limit: bool,
     states: Vec<State>,
 }

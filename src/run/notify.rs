@@ -46,7 +46,7 @@ pub(super) fn matching(shared: &Arc<Shared>, play: &Arc<PlayState>, name: &str) 
     for index in order {
         let handler = &handlers[index];
         let role = handler.step.context.role.as_deref();
-        if !topics(&handler.step).iter().any(|topic| is_one(topic, role, name)) || by_name == Some(index) {
+        if !topics(&handler.step).iter().any(|topic| is_one(topic, role, name)) {
             continue;
         }
         if let Some(own) = &names[index] {
@@ -55,7 +55,9 @@ pub(super) fn matching(shared: &Arc<Shared>, play: &Arc<PlayState>, name: &str) 
             }
             heard.push(own);
         }
-        found.handlers.push((index, label(index)));
+        if by_name != Some(index) {
+            found.handlers.push((index, label(index)));
+        }
     }
     found.handlers.sort_by_key(|(index, _)| *index);
     found

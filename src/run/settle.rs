@@ -92,8 +92,6 @@ impl Batch {
             if let Some(cursor) = self.cursors.get_mut(&each) {
                 let caught = cursor.fail(cause);
                 rescued |= each == host && caught == Caught::Rescue;
-                // Who still has an `always` to do ends without a word, as in Ansible.
-                self.ends_quietly = cursor.state() != State::Failed;
                 if cursor.state() == State::Failed {
                     self.play.lose(&each);
                 }
@@ -184,6 +182,7 @@ impl Batch {
         let share = failed as f64 * 100.0 / self.cursors.len() as f64;
         if limit.is_some_and(|limit| share > limit) && self.fatal.is_none() {
             self.fatal = Some(format!("more than {} % of the hosts failed", limit.unwrap_or_default()));
+            self.over_limit = true;
             for host in self.active() {
                 if let Some(cursor) = self.cursors.get_mut(&host)
                     && !cursor.recovering()

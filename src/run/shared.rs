@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,8 @@ pub struct Shared {
     added: Mutex<Vec<(String, Vec<String>, Map)>>,
     /// What `set_stats` has collected, by host, or for the run.
     stats: Mutex<HashMap<Option<String>, Map>>,
-    failed: AtomicBool,
+    /// Why the run cannot go on, if it cannot.
+    stopped: OnceLock<Exit>,
 }
 
 impl Shared {
@@ -83,7 +84,7 @@ impl Shared {
             lost: RwLock::default(),
             added: Mutex::default(),
             stats: Mutex::default(),
-            failed: AtomicBool::new(false),
+            stopped: OnceLock::new(),
             settings,
         }
     }
@@ -110,7 +111,7 @@ impl Shared {
 
     pub(super) async fn finished(&self) -> Exit {
         let exit = match self.events.exit() {
-            _ if self.failed.load(Ordering::Relaxed) => Exit::Error,
+            _ if self.has_failed() => self.stopped.get().copied().unwrap_or(Exit::Error),
             // As in Ansible, what counts is who is lost in the end.
             Exit::Failed | Exit::Unreachable if self.settings.after_fatal_rescue == AfterFatalRescue::GoOn => self.lost_in_the_end(),
             exit => exit,
@@ -282,12 +283,22 @@ impl Shared {
 
     /// The run cannot go on as asked.
     pub(super) async fn fail_run(&self, diagnostic: Diagnostic) {
-        self.failed.store(true, Ordering::Relaxed);
+        self.stop(Exit::Error, diagnostic).await;
+    }
+
+    /// The run cannot go on, because a file cannot be read.
+    pub(super) async fn unreadable(&self, diagnostic: Diagnostic) {
+        self.stop(Exit::Unreachable, diagnostic).await;
+    }
+
+    async fn stop(&self, exit: Exit, diagnostic: Diagnostic) {
+        // The first reason counts.
+        let _ = self.stopped.set(exit);
         self.events.warn(diagnostic).await;
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.stopped.get().is_some()
     }
 
     /// Warns when there is an async context to do it in.

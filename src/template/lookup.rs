@@ -38,7 +38,7 @@ pub(super) fn builtin(eval: &Eval<'_>, name: &str, terms: &[Value], options: &[(
         "nested" | "cartesian" => nested(eval, terms),
         "together" => together(eval, terms),
         "sequence" => terms.iter().map(|term| super::sequence::sequence(term, options)).collect::<Result<Vec<_>>>().map(|all| all.concat()),
-        "subelements" => super::filter::list::subelements_of(eval, terms),
+        "subelements" => super::filter::subelements::subelements_of(eval, terms),
         "random_choice" => Ok(super::random::choice(terms).into_iter().collect()),
         "vars" => vars(eval, terms, options),
         "varnames" => varnames(eval, terms),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::prelude::*;
 use crate::module::Field as _;
+use crate::run::{Paused, Pausing};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
 
@@ -33,11 +34,8 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let seconds = seconds.or(minutes.map(|minutes| minutes * 60.0));
     let start = jiff::Zoned::now();
     let begun = Instant::now();
-    let mut input = String::new();
-    match seconds {
-        Some(seconds) => tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or_default()).await,
-        None => input = ask(&call, &params).await?,
-    }
+    let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or_default());
+    let input = wait(&call, Pausing { prompt: params.prompt, time, private: !params.echo }).await?;
     let stamp = |time: &jiff::Zoned| time.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string();
     let waited = begun.elapsed();
     let shown = match params.seconds {
@@ -66,20 +64,20 @@ fn number(name: &str, value: &Value) -> Result<f64, Failure> {
     })
 }
 
-async fn ask(call: &ActionCall<'_>, params: &Pause) -> Result<String, Trouble> {
+async fn wait(call: &ActionCall<'_>, pausing: Pausing) -> Result<String, Trouble> {
     let task = call.item.task;
     let Some(prompter) = task.shared.prompter.clone() else {
-        task.shared
-            .events
-            .warn(crate::text::Diagnostic::warning("no-terminal", "Not waiting for response to prompt as stdin is not interactive"))
-            .await;
+        let Some(time) = pausing.time else {
+            let message = "Not waiting for response to prompt as stdin is not interactive";
+            task.shared.events.warn(crate::text::Diagnostic::warning("no-terminal", message)).await;
+            return Ok(String::new());
+        };
+        tokio::time::sleep(time).await;
         return Ok(String::new());
     };
-    let text = params.prompt.clone().unwrap_or_else(|| "Press enter to continue, Ctrl+C to interrupt".to_owned());
-    let private = !params.echo;
-    let asked = tokio::task::spawn_blocking(move || prompter.ask(&format!("{text}:"), private)).await;
-    match asked {
-        Ok(Ok(answer)) => Ok(answer),
+    match tokio::task::spawn_blocking(move || prompter.pause(&pausing)).await {
+        Ok(Ok(Paused::Answered(answer))) => Ok(answer),
+        Ok(Ok(Paused::Aborted)) => Err(Failure::new("user requested abort!").into()),
         Ok(Err(error)) => Err(Failure::new(format!("cannot read an answer: {error}")).into()),
         Err(error) => Err(Failure::new(format!("cannot read an answer: {error}")).into()),
     }

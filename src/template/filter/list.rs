@@ -10,7 +10,7 @@ use crate::template::error::{Error, Result};
 use crate::template::eval::{Eval, hashable};
 use crate::template::python;
 use crate::template::syntax::Operator;
-use crate::template::text::{borrowed, check, text_of};
+use crate::template::text::{borrowed, check};
 use crate::template::value::{Key, Value};
 
 pub(super) const FILTERS: &[Filter] = &[
@@ -45,7 +45,6 @@ pub(super) const FILTERS: &[Filter] = &[
     filter("permutations", |eval, value, args| arranged(eval, &value, args, true)),
     filter("combinations", |eval, value, args| arranged(eval, &value, args, false)),
     filter("powerset", powerset),
-    filter("subelements", subelements),
 ];
 
 fn defined(value: Value) -> Result<Value> {
@@ -414,67 +413,4 @@ fn powerset(eval: &Eval<'_>, value: Value, _args: Args) -> Result<Value> {
     }
     let rows = (0..=items.len()).flat_map(|size| selections(items.len(), size, false));
     Ok(Value::list(rows.map(|row| Value::tuple(row.into_iter().filter_map(|index| items.get(index).cloned())))))
-}
-
-fn subelements(eval: &Eval<'_>, value: Value, mut args: Args) -> Result<Value> {
-    let path = args.required("subelements")?;
-    let skip_missing = args.flag("skip_missing", false);
-    subelement_pairs(eval, &value, &path, skip_missing).map(Value::list)
-}
-
-fn subelement_pairs(eval: &Eval<'_>, value: &Value, path: &Value, skip_missing: bool) -> Result<Vec<Value>> {
-    let elements = match value {
-        Value::Map(map) => map.get().values().cloned().collect(),
-        Value::List(_) | Value::Tuple(_) => eval.iterate(value)?,
-        _ => return Err(Error::failed("obj must be a list of dicts or a nested dict")),
-    };
-    let parts: Vec<String> = match path {
-        Value::Str(path) => path.split('.').map(str::to_owned).collect(),
-        Value::List(_) | Value::Tuple(_) => eval.iterate(path)?.iter().map(text_of).collect::<Result<_>>()?,
-        _ => return Err(Error::failed("subelements must be a list or a string")),
-    };
-    let mut out = Vec::new();
-    for element in elements {
-        let mut found = Some(element.clone());
-        for part in &parts {
-            found = match found {
-                Some(Value::Map(map)) => map.get().get(part.as_str()).cloned(),
-                Some(Value::None) if skip_missing => None,
-                Some(other) => {
-                    return Err(Error::failed(format!("the key '{part}' should point to a dictionary, got '{}'", other.type_name())));
-                }
-                None => None,
-            };
-            if found.is_none() && !skip_missing {
-                return Err(Error::failed(format!("could not find '{part}' key in iterated item")));
-            }
-        }
-        let Some(found) = found else { continue };
-        let Some(items) = found.as_items() else {
-            return Err(Error::failed(format!("the key '{}' should point to a list, got '{}'", parts.join("."), found.type_name())));
-        };
-        out.extend(items.iter().map(|item| Value::tuple([element.clone(), item.clone()])));
-    }
-    Ok(out)
-}
-
-/// The lookup `subelements`: a list, a path, and options.
-pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> Result<Vec<Value>> {
-    const EXPECTED: &str = "subelements lookup expects a list of two or three items,";
-    let (list, path, options) = match terms {
-        [list, path] => (list, path, None),
-        [list, path, options] => (list, path, Some(options)),
-        _ => return Err(Error::failed(EXPECTED)),
-    };
-    if path.as_str().is_none() {
-        return Err(Error::failed(format!("{EXPECTED} first a dict or a list, second a string pointing to the subkey")));
-    }
-    if !matches!(list, Value::List(_) | Value::Tuple(_) | Value::Map(_)) {
-        return Err(Error::failed(format!("subelements lookup expects a dictionary, got '{}'", list.type_name())));
-    }
-    if options.is_some_and(|options| options.as_entries().is_none()) {
-        return Err(Error::failed(format!("{EXPECTED} the optional third item must be a dict with flags skip_missing")));
-    }
-    let skip = options.and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
-    subelement_pairs(eval, list, path, skip)
 }

@@ -12,6 +12,7 @@ mod number;
 mod path;
 mod query;
 pub(super) mod regex;
+pub(super) mod subelements;
 mod text;
 pub(super) mod time;
 mod yaml;
@@ -50,6 +51,7 @@ static ALL: LazyLock<HashMap<&'static str, &'static Filter>> = LazyLock::new(|| 
         dict::FILTERS,
         json::FILTERS,
         list::FILTERS,
+        subelements::FILTERS,
         net::FILTERS,
         number::FILTERS,
         path::FILTERS,

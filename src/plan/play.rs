@@ -183,6 +183,11 @@ impl Step {
             _ => None,
         }
     }
+
+    /// Whether it is done once for all hosts, whatever `run_once` says.
+    pub fn is_for_all(&self) -> bool {
+        matches!(&self.work, Work::Action(action) if matches!(action.name, "add_host" | "pause"))
+    }
 }
 
 /// What a role's arguments are checked for: which entry point of which role.

@@ -166,7 +166,7 @@ impl Batch {
         }
         let id = self.announce(&round).await;
         // Facts are of one host each.
-        let once = round.step.span != self.play.plan.span && self.flag(&round, Keyword::RunOnce);
+        let once = round.step.span != self.play.plan.span && (round.step.is_for_all() || self.flag(&round, Keyword::RunOnce));
         let runners: Vec<String> = if once { round.hosts.iter().take(1).cloned().collect() } else { round.hosts.clone() };
         let outcomes = self.run_on(&round.step, &runners, id).await;
         let outcomes = if once { self.share(outcomes, &round) } else { outcomes };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::settings::AfterFatalRescue;
 use super::Effect;
 use super::action::{self, ActionCall, Answer};
 use super::judge::Answered;
@@ -105,7 +106,10 @@ impl Item<'_> {
     /// Runs it, repeating as `until` asks.
     pub(super) async fn run(&self) -> ItemOutcome {
         let begun = Instant::now();
-        let mut outcome = match self.condition() {
+        // As in Ansible: to whom it is delegated is known before its condition.
+        let eager = self.task.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn;
+        let delegate = if eager { self.delegate().map(drop) } else { Ok(()) };
+        let mut outcome = match delegate.and_then(|()| self.condition()) {
             Err(diagnostic) => self.failed(diagnostic),
             Ok(Some(skipped)) => skipped,
             Ok(None) => self.repeated().await,
@@ -296,7 +300,8 @@ impl Item<'_> {
         }
         let name = to_wire(&value).to_text();
         if name.is_empty() {
-            return Err(Diagnostic::error("empty-delegate", "`delegate_to` came out empty")
+            let written = self.task.shared.source_text(expr.span());
+            return Err(Diagnostic::error("empty-delegate", format!("Empty hostname produced from delegate_to: \"{written}\""))
                 .at(expr.span(), "")
                 .help("give it the name of a host"));
         }
@@ -338,8 +343,11 @@ impl Item<'_> {
                 wire::Value::Map(map) => params.extend(map.into_iter().map(|(name, value)| (canonical(&name), value))),
                 wire::Value::Null => {}
                 other => {
-                    return Err(Diagnostic::error("parameter-type", format!("expected a mapping of parameters, found {}", other.kind()))
-                        .at(whole.span(), ""));
+                    let message = match &other {
+                        wire::Value::Str(text) => format!("invalid or malformed argument: '{text}'"),
+                        other => format!("expected a mapping of parameters, found {}", other.kind()),
+                    };
+                    return Err(Diagnostic::error("parameter-type", message).at(whole.span(), ""));
                 }
             }
         }

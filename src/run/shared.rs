@@ -50,7 +50,7 @@ pub struct Shared {
     beside: RwLock<HashMap<PathBuf, Arc<VarsDir>>>,
     lost: RwLock<HashMap<String, State>>,
     /// Hosts that `add_host` has brought: they outlive a fresh reading of the inventory.
-    added: Mutex<Vec<(String, Vec<String>, Map)>>,
+    added: Mutex<Vec<(String, Effect)>>,
     /// What `set_stats` has collected, by host, or for the run.
     stats: Mutex<HashMap<Option<String>, Map>>,
     /// Why the run cannot go on, if it cannot.
@@ -180,11 +180,8 @@ impl Shared {
         if let Ok(Some(fresh)) = tokio::task::spawn_blocking(move || reload()).await {
             self.change_inventory(|inventory| *inventory = fresh);
             let added = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for (name, groups, vars) in &added {
-                let vars = self.written(vars);
-                self.change_inventory(|inventory| {
-                    inventory.add_host(name, groups, vars);
-                });
+            for (host, effect) in &added {
+                self.extend_inventory(host, effect);
             }
             play.forget_vars();
         }
@@ -320,23 +317,13 @@ impl Shared {
     /// Applies what a task does to the run.
     pub(super) async fn apply(&self, host: &str, effect: Effect, play: &PlayState) {
         match effect {
-            Effect::AddHost { name, groups, vars } => {
-                self.added.lock().unwrap_or_else(PoisonError::into_inner).push((name.clone(), groups.clone(), vars.clone()));
-                let vars = self.written(&vars);
-                self.change_inventory(|inventory| {
-                    inventory.add_host(&name, &groups, vars);
+            Effect::AddHost { .. } | Effect::GroupBy { .. } => {
+                self.extend_inventory(host, &effect);
+                play.forget_host_vars(match &effect {
+                    Effect::AddHost { name, .. } => name,
+                    _ => host,
                 });
-                play.forget_host_vars(&name);
-            }
-            Effect::GroupBy { group, parents } => {
-                self.change_inventory(|inventory| {
-                    inventory.add_to_group(host, &group);
-                    for parent in &parents {
-                        // A group inside itself adds nothing.
-                        let _ = inventory.add_child(parent, &group);
-                    }
-                });
-                play.forget_host_vars(host);
+                self.added.lock().unwrap_or_else(PoisonError::into_inner).push((host.to_owned(), effect));
             }
             Effect::Stats { data, per_host, aggregate } => {
                 let host = per_host.then(|| host.to_owned());
@@ -355,6 +342,26 @@ impl Shared {
                 self.events.emit(EventKind::Stats { host, data }).await;
             }
             Effect::Include(_) => {}
+        }
+    }
+
+    /// What a task on `host` adds to the inventory.
+    fn extend_inventory(&self, host: &str, effect: &Effect) {
+        match effect {
+            Effect::AddHost { name, groups, vars } => {
+                let vars = self.written(vars);
+                self.change_inventory(|inventory| {
+                    inventory.add_host(name, groups, vars);
+                });
+            }
+            Effect::GroupBy { group, parents } if self.inventory().host(host).is_some() => self.change_inventory(|inventory| {
+                inventory.add_to_group(host, group);
+                for parent in parents {
+                    // A group inside itself adds nothing.
+                    let _ = inventory.add_child(parent, group);
+                }
+            }),
+            _ => {}
         }
     }
 

@@ -192,7 +192,10 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
     let own = source.path.as_deref().and_then(Path::parent).map(Path::to_owned);
     let search: Vec<PathBuf> = own.into_iter().chain(options.search.iter().cloned()).collect();
     let (body, names) = (Body::Statements(parsed.tree), parsed.names);
-    Ok(Template { body, text, place, native: options.native, trailing: 0, search: search.into(), names })
+    // As in Ansible: no fewer line ends at the end than the file has, also where a block took them.
+    let keeps = !options.trim_end && options.newline_sequence == FileOptions::default().newline_sequence;
+    let trailing = if keeps { text.len() - text.trim_end_matches('\n').len() } else { 0 };
+    Ok(Template { body, text, place, native: options.native, trailing, search: search.into(), names })
 }
 
 /// The template `name`, from the first of the folders `search` that has it.

@@ -38,7 +38,10 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let news = known.host(&name).is_none_or(|host| vars.iter().any(|(name, value)| !has(host, name, value)));
     let changed = news || groups.iter().any(|group| !known.members(group).contains(name.as_str()));
     let outcome = Outcome { changed, ..Outcome::default() }.with("add_host", added);
-    Ok(Answer { outcome, effects: vec![Effect::AddHost { name, groups, vars }], ..Answer::default() })
+    // At once: the next item of a loop sees it.
+    let task = call.item.task;
+    task.shared.apply(&task.host, Effect::AddHost { name, groups, vars }, &task.play).await;
+    Ok(outcome.into())
 }
 
 fn split_port(name: &str) -> (String, Option<i64>) {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::settings::AfterFatalRescue;
 use super::Effect;
 use super::action::{self, ActionCall, Answer};
+use super::invocation;
 use super::judge::Answered;
 use super::task::TaskRun;
 use crate::event::{EventKind, Shown, Status, TaskResult};
@@ -255,8 +256,14 @@ impl Item<'_> {
         })?;
         match &work {
             Work::Module(_) | Work::Named => {
+                let wanted = self.task.shared.settings.verbosity >= invocation::EVERYTHING && name != "setup";
+                let given = wanted.then(|| params.clone());
                 let call = super::call::ModuleCall { item: self, params, delegate };
-                call.run(work.name()).await
+                let answer = call.run(work.name()).await;
+                match given {
+                    Some(given) => invocation::told(answer, &work.spec(), &given),
+                    None => answer,
+                }
             }
             Work::Foreign(foreign) => {
                 let call = super::call::ModuleCall { item: self, params, delegate };

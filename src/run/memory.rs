@@ -109,7 +109,7 @@ impl HostMemory {
 
     /// `register`, from a result.
     pub(super) fn register(&self, name: &str, result: &Map) {
-        self.set(name, from_wire(&wire::Value::Map(result.clone())));
+        self.set(name, from_wire(&wire::Value::Map(super::invocation::without(result))));
     }
 
     /// `include_vars`.

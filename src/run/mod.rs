@@ -10,6 +10,7 @@ mod emit;
 mod fact_cache;
 mod fleet;
 mod include;
+mod invocation;
 mod item;
 mod judge;
 mod lookup;

@@ -67,7 +67,7 @@ pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> R
         Value::Map(map) if map.get().get("skipped").is_some_and(is_skipped) => Vec::new(),
         Value::Map(map) => map.get().values().cloned().collect(),
         Value::List(_) | Value::Tuple(_) => eval.iterate(list)?,
-        _ => return Err(Error::failed(format!("{EXPECTED} first a dict or a list, second a string pointing to the subkey"))),
+        _ => return Err(Error::failed(format!("subelements lookup expects a dictionary, got '{}'", list.type_name()))),
     };
     if options.is_some_and(|options| options.as_entries().is_none()) {
         return Err(Error::failed(format!("{EXPECTED} the optional third item must be a dict with flags skip_missing")));

@@ -13,7 +13,7 @@ use super::{Stopped, caused, scripts, vault};
 use crate::bridge::{Library, Places};
 use crate::event::Finding;
 use crate::model::inventory::{self, Reading};
-use crate::model::{Inventory, Loader, Pattern};
+use crate::model::{DuplicateKeys, Inventory, Loader, Pattern};
 use crate::plan::{Compiler, Mistakes, Selection, Vars};
 use crate::run::{self, Gathering, Inputs, Prompter, WorldLookups};
 use crate::ssh::{Connector, ConnectorOptions, Secret};
@@ -42,7 +42,11 @@ impl Prepared {
         let config = Settings::load(&sources, &Process, &folder, &mut diags);
         let vault = vault::collect(&variables.vault, &config, &vault::Terminal, vault::Purpose::Open);
         let vault = Arc::new(vault.map_err(|error| Stopped::error(caused(&error)))?);
-        let loader = Arc::new(Loader::new(sources.clone(), vault.clone()));
+        let loader = Arc::new(Loader::new(sources.clone(), vault.clone()).with_duplicate_keys(match config.duplicate_dict_key {
+            Mismatch::Warning => DuplicateKeys::Warned,
+            Mismatch::Error => DuplicateKeys::Refused,
+            Mismatch::Ignore => DuplicateKeys::Ignored,
+        }));
         let lookups = Arc::new(WorldLookups::new(sources.clone(), vault.clone(), config.named()));
         let manner = Manner { truthy_conditions: config.allow_broken_conditionals, ..Manner::default() };
         let templar = Templar::new(sources.clone(), vault.clone(), lookups).with_manner(manner);
@@ -167,6 +171,7 @@ impl Prepared {
             collection_paths: Arc::new(collection_paths),
             mistakes,
             library: Arc::new(Library::new(places)),
+            private_roles: self.config.private_role_vars,
         }
     }
 

@@ -78,14 +78,14 @@ settings! {
     force_handlers: bool, ["defaults/force_handlers"], ["ANSIBLE_FORCE_HANDLERS"], Some("false"), "run notified handlers also on hosts that failed";
     error_on_missing_handler: bool, ["defaults/error_on_missing_handler"], ["ANSIBLE_ERROR_ON_MISSING_HANDLER"], Some("true"), "notifying an unknown handler is an error";
     error_on_undefined_vars: bool, ["defaults/error_on_undefined_vars"], ["ANSIBLE_ERROR_ON_UNDEFINED_VARS"], Some("true"), "an undefined variable is an error";
-    private_role_vars: bool, ["defaults/private_role_vars"], ["ANSIBLE_PRIVATE_ROLE_VARS"], Some("false"), "variables of a role are not visible outside it";
+    private_role_vars: Option<bool>, ["defaults/private_role_vars"], ["ANSIBLE_PRIVATE_ROLE_VARS"], None, "variables of a role are not visible outside it; `false` shows those of `include_role` too";
     task_timeout: u32, ["defaults/task_timeout"], ["ANSIBLE_TASK_TIMEOUT"], Some("0"), "seconds after which a task fails; 0 for never";
     poll_interval: u32, ["defaults/poll_interval"], ["ANSIBLE_POLL_INTERVAL"], Some("15"), "seconds between looks at a background task";
     run_tags: Vec<String>, ["tags/run"], ["ANSIBLE_RUN_TAGS"], Some(""), "tags to run";
     skip_tags: Vec<String>, ["tags/skip"], ["ANSIBLE_SKIP_TAGS"], Some(""), "tags to skip";
     no_log: bool, ["defaults/no_log"], ["ANSIBLE_NO_LOG"], Some("false"), "keep all results and parameters out of every output";
     ansible_managed: String, ["defaults/ansible_managed"], [], Some("Ansible managed"), "the value of `ansible_managed` in templates";
-    duplicate_dict_key: String, ["defaults/duplicate_dict_key"], ["ANSIBLE_DUPLICATE_YAML_DICT_KEY"], Some("warn"), "what to do about a key twice in a mapping: `warn`, `error` or `ignore`";
+    duplicate_dict_key: Mismatch, ["defaults/duplicate_dict_key"], ["ANSIBLE_DUPLICATE_YAML_DICT_KEY"], Some("warn"), "what to do about a key twice in a mapping: `warn`, `error` or `ignore`";
     jinja2_extensions: Vec<String>, ["defaults/jinja2_extensions"], ["ANSIBLE_JINJA2_EXTENSIONS"], Some(""), "extensions of the template language";
     executable: String, ["defaults/executable"], ["ANSIBLE_EXECUTABLE"], Some("/bin/sh"), "the shell that `shell` uses";
     transport: String, ["defaults/transport"], ["ANSIBLE_TRANSPORT"], Some("ssh"), "the connection of hosts that name none";
@@ -145,7 +145,7 @@ settings! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inventories(pub Vec<String>);
 
-/// What to do when a host pattern matches nothing.
+/// What to do about what is probably a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mismatch {
@@ -381,7 +381,7 @@ impl Field for PathBuf {
 impl Field for Mismatch {
     fn read(written: &Written<'_>) -> Result<Self, &'static str> {
         match written.text.trim() {
-            "warning" => Ok(Self::Warning),
+            "warning" | "warn" => Ok(Self::Warning),
             "error" => Ok(Self::Error),
             "ignore" => Ok(Self::Ignore),
             _ => Err("`warning`, `error` or `ignore`"),

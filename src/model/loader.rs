@@ -5,13 +5,26 @@ use std::sync::Arc;
 
 use super::{Item, Level, Playbook, playbook, reader, task};
 use crate::text::vault::{self, Vault};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Sources, Span, Spanned, yaml};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Sources, Span, Spanned, yaml};
 
 /// Reads files of a playbook. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Loader {
     sources: Sources,
     vault: Arc<Vault>,
+    duplicate_keys: DuplicateKeys,
+}
+
+/// What becomes of a key that a mapping has twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DuplicateKeys {
+    /// A warning.
+    #[default]
+    Warned,
+    /// An error.
+    Refused,
+    /// Nothing.
+    Ignored,
 }
 
 /// Variables in the order written.
@@ -20,7 +33,13 @@ pub type Variables = Vec<(Spanned<String>, Node)>;
 impl Loader {
     /// Keeps what it reads in `sources`; opens encrypted files with `vault`.
     pub fn new(sources: Sources, vault: Arc<Vault>) -> Self {
-        Self { sources, vault }
+        Self { sources, vault, duplicate_keys: DuplicateKeys::default() }
+    }
+
+    /// The same with another opinion of duplicate keys.
+    #[must_use]
+    pub fn with_duplicate_keys(self, duplicate_keys: DuplicateKeys) -> Self {
+        Self { duplicate_keys, ..self }
     }
 
     /// Every text read so far.
@@ -94,7 +113,15 @@ impl Loader {
     }
 
     fn parse(&self, id: SourceId, diags: &mut Diagnostics) -> Option<Node> {
-        yaml::parse_one(&self.sources, id, diags)
+        let mut found = Diagnostics::default();
+        let node = yaml::parse_one(&self.sources, id, &mut found);
+        diags.extend(found.into_vec().into_iter().filter_map(|finding| match self.duplicate_keys {
+            _ if finding.code != "duplicate-key" => Some(finding),
+            DuplicateKeys::Warned => Some(finding),
+            DuplicateKeys::Refused => Some(Diagnostic { severity: Severity::Error, ..finding }),
+            DuplicateKeys::Ignored => None,
+        }));
+        node
     }
 
     /// The file as text, opened if it is an envelope.

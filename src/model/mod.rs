@@ -17,7 +17,7 @@ mod task;
 pub use args::pairs;
 pub use inventory::{Group, Host, Inventory};
 pub use keyword::{Keyword, KeywordSpec, Keywords, Level, Shape};
-pub use loader::{Loader, Variables};
+pub use loader::{DuplicateKeys, Loader, Variables};
 pub use pattern::Pattern;
 pub use playbook::{Entry, Import, Play, Playbook, Prompt};
 pub use reader::KEYWORD_TYPE;

@@ -156,12 +156,33 @@ fn role_file(role: &Path, part: &str, from: Option<&str>, wanted: &RoleSource, d
     let name = from.unwrap_or("main");
     let exact = Path::new(name).extension().map(|_| directory.join(name)).filter(|file| file.is_file());
     let found = exact.or_else(|| find_file(&directory, name));
-    if found.is_none() && from.is_some() {
+    // As in Ansible: what a folder that is not there should have is not missed.
+    if found.is_none() && from.is_some() && directory.is_dir() {
         let message = format!("role `{}` has no file `{part}/{name}`", wanted.name);
         let help = format!("looked for `{name}`, `{name}.yml`, `{name}.yaml` and `{name}.json` in `{}`", directory.display());
-        diags.push(Diagnostic::error("unknown-file", message).at(wanted.span, "").help(help));
+        let classic = format!("Could not find specified file in role: {part}/{name}");
+        diags.push(Diagnostic::error("unknown-file", message).at(wanted.span, "").help(help).ansible(classic));
     }
-    found
+    let file = found?;
+    if is_inside(&file, &directory) {
+        return Some(file);
+    }
+    let message = format!(
+        "Failed loading '{}' for role ({}) as it is not inside the expected role path: '{}'",
+        file.display(),
+        wanted.name,
+        directory.display()
+    );
+    diags.push(Diagnostic::error("outside-role", message).at(wanted.span, "").help("a role's files are in the role's own folders"));
+    None
+}
+
+/// Whether `file` is below `directory`, wherever links lead.
+fn is_inside(file: &Path, directory: &Path) -> bool {
+    match (file.parent().map(Path::canonicalize), directory.canonicalize()) {
+        (Some(Ok(folder)), Ok(directory)) => folder.starts_with(directory),
+        _ => true,
+    }
 }
 
 /// The role's directory, and the collection it is in.

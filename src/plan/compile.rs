@@ -11,7 +11,7 @@ use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
 use crate::module;
 use crate::template::{Expr, Manner, Scope, Templar};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
-use crate::wire::Value;
+use crate::wire::{Map, Value};
 
 /// Turns what the user wrote into steps.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct Compiler {
     pub mistakes: Mistakes,
     /// Where modules are looked for that are not rappel's own.
     pub library: Arc<Library>,
+    /// Whether variables of roles hold inside them only; where nothing is said, those of included roles do.
+    pub private_roles: Option<bool>,
 }
 
 /// What surrounds a list of tasks.
@@ -192,11 +194,8 @@ impl Compiler {
 
     /// The place for what a static import brings: the import's own keywords are inherited.
     pub(super) fn imported(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Place {
-        let mut context = self.descend_without_vars(&place.context, &task.keywords, diags);
-        if let Some(vars) = task.keywords.get(Keyword::Vars) {
-            context.include_vars.push(Arc::new(self.vars(vars, diags)));
-        }
-        Place { context: Arc::new(context), ..place.clone() }
+        // An import is a block of what it imports.
+        Place { context: Arc::new(self.descend(&place.context, &task.keywords, diags)), ..place.clone() }
     }
 
     pub(super) fn loop_span(task: &model::Task) -> Option<Span> {
@@ -224,6 +223,9 @@ impl Compiler {
     pub(super) fn step(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Step> {
         let context = Arc::new(self.descend(&place.context, &task.keywords, diags));
         let work = self.work(&task.action.module, &context, &place.play.dir, diags)?;
+        if work.name() == "include_role" && !super::roles::files_are_named(task, diags) {
+            return None;
+        }
         let (params, whole) = self.params(task, &work, diags);
         let looped = self.looped(task, diags);
         // A handler runs because it was notified, whatever tags are asked for.
@@ -339,24 +341,11 @@ impl Compiler {
     }
 
     /// `apply`: keywords of an include for the tasks it brings. They were values of a parameter until now.
-    pub fn apply(&self, outer: &Context, apply: &Expr, span: Span, diags: &mut Diagnostics) -> Context {
-        let mut keywords = Keywords::default();
-        for row in Keyword::TABLE {
-            if let Some(entry) = apply.entry(row.name) {
-                let source = self.loader.sources().get(entry.span().source);
-                let written = source.text.get(entry.span().start as usize..entry.span().end as usize).unwrap_or_default();
-                let node = match entry.literal() {
-                    Some(value) => crate::template::value_node(&crate::template::to_wire(value), entry.span()),
-                    None => Node::new(NodeKind::Str(written.trim_matches(['"', '\'']).to_owned()), entry.span()),
-                };
-                let node = match node.kind {
-                    NodeKind::Unsafe(inner) => *inner,
-                    _ => node,
-                };
-                keywords.0.push((Spanned::new(row.keyword, span), node));
-            }
-        }
-        self.descend(outer, &keywords, diags)
+    pub fn apply(&self, outer: &Context, apply: &Map, span: Span, diags: &mut Diagnostics) -> Context {
+        let known = |name: &str| Keyword::TABLE.iter().find(|row| row.name == name).map(|row| row.keyword);
+        let written = |value: &Value| trusted(crate::template::value_node(value, span));
+        let keywords = apply.iter().filter_map(|(name, value)| Some((Spanned::new(known(name)?, span), written(value))));
+        self.descend(outer, &Keywords(keywords.collect()), diags)
     }
 
     pub(super) fn conditions(&self, node: &Node, diags: &mut Diagnostics) -> Vec<Arc<Condition>> {
@@ -477,4 +466,15 @@ fn strings(node: &Node) -> Vec<String> {
         NodeKind::Int(number) => vec![number.to_string()],
         _ => Vec::new(),
     }
+}
+
+/// What comes from a parameter, as if it stood where keywords stand.
+fn trusted(node: Node) -> Node {
+    let kind = match node.kind {
+        NodeKind::Unsafe(inner) => return trusted(*inner),
+        NodeKind::Seq(items) => NodeKind::Seq(items.into_iter().map(trusted).collect()),
+        NodeKind::Map(entries) => NodeKind::Map(entries.into_iter().map(|(key, value)| (trusted(key), trusted(value))).collect()),
+        other => other,
+    };
+    Node { kind, ..node }
 }

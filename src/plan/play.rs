@@ -84,7 +84,12 @@ impl Compiler {
         let dir = folder(file);
         let mut context = self.descend_without_vars(outer, &play.keywords, diags);
         context.dir.clone_from(&dir);
-        let vars = Arc::new(play.keywords.get(Keyword::Vars).map(|vars| self.vars(vars, diags)).unwrap_or_default());
+        let mut vars = play.keywords.get(Keyword::Vars).map(|vars| self.vars(vars, diags)).unwrap_or_default();
+        // What an import says of variables it says of its plays; the outermost has the last word.
+        for imported in std::mem::take(&mut context.include_vars).iter().rev() {
+            vars.extend(imported.iter().map(|(name, expr)| (name.clone(), expr.clone())));
+        }
+        let vars = Arc::new(vars);
         context.play_vars = vars.clone();
         let context = Arc::new(context);
         let scope = Arc::new(PlayScope { dir: dir.clone(), vars: vars.clone() });

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::compile::{Collected, Place, import_name};
 use super::{Block, Compiler, Context, Handler, Item, Piece, PlayScope, Role, RoleVars, Vars};
-use crate::model::{self, Keyword, RoleRef, RoleSource};
+use crate::model::{self, RoleRef, RoleSource};
 use crate::text::{Diagnostic, Diagnostics, Node, Span};
+use crate::wire::Value;
 
 /// Which role, and which of its files.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +22,10 @@ pub struct RoleRequest {
     pub mention: String,
     /// May run again for the same host; `None` leaves it to the role's meta.
     pub allow_duplicates: Option<bool>,
-    /// Variables of the mention, at the level of role variables.
-    pub vars: Vars,
     /// Parameters of the mention.
     pub params: Vars,
+    /// Whether its variables hold for all tasks that follow, if that was said.
+    pub public: Option<bool>,
     /// Check the role's argument specification first.
     pub validate: bool,
 }
@@ -63,13 +64,12 @@ impl Compiler {
         let request = RoleRequest {
             name: self.static_text(&name, place, diags)?,
             span: mention.name.span,
-            vars: mention.keywords.get(Keyword::Vars).map(|vars| self.vars(vars, diags)).unwrap_or_default(),
             params: self.named(&mention.params, diags),
             validate: true,
             mention: self.mention(mention),
             ..RoleRequest::default()
         };
-        let context = self.descend_without_vars(&place.context, &mention.keywords, diags);
+        let context = self.descend(&place.context, &mention.keywords, diags);
         let inner = Place { context: Arc::new(context), ..place.clone() };
         let (block, role) = self.role(request, &inner, collected, diags);
         Some((Item::Block(Arc::new(block)), role))
@@ -82,6 +82,9 @@ impl Compiler {
                     .at(span, "this loop")
                     .help("use `include_role`"),
             );
+            return Vec::new();
+        }
+        if !files_are_named(task, diags) {
             return Vec::new();
         }
         let text = |parameter: &str, diags: &mut Diagnostics| {
@@ -102,13 +105,13 @@ impl Compiler {
                 defaults: text("defaults_from", diags),
                 handlers: text("handlers_from", diags),
             },
+            public: text("public", diags).map(|flag| Value::from(flag).to_bool().unwrap_or(false)),
             allow_duplicates: Some(text("allow_duplicates", diags).is_none_or(|flag| flag.eq_ignore_ascii_case("true") || flag == "yes")),
             validate: text("rolespec_validate", diags).is_none_or(|flag| flag.eq_ignore_ascii_case("true") || flag == "yes"),
             ..RoleRequest::default()
         };
         let inner = self.imported(task, place, diags);
-        let (block, role) = self.role(request, &inner, collected, diags);
-        collected.roles.extend(role);
+        let (block, _) = self.role(request, &inner, collected, diags);
         vec![Item::Block(Arc::new(block))]
     }
 
@@ -161,8 +164,7 @@ impl Compiler {
         diags: &mut Diagnostics,
     ) -> (Block, Option<Arc<Role>>) {
         self.library.met(&loaded.path);
-        let mut vars = request.vars;
-        vars.extend(self.named(&loaded.vars, diags));
+        let vars = self.named(&loaded.vars, diags);
         let parents = place.context.role.iter().flat_map(|parent| parent.parents.iter().chain(std::iter::once(parent)).cloned()).collect();
         let from = request.files.tasks.as_deref().unwrap_or("main");
         let role = Arc::new(Role {
@@ -197,7 +199,9 @@ impl Compiler {
         let handlers = Place { handler: true, ..Self::inside(&role, place, "handlers") };
         let items = self.items(&loaded.handlers, &handlers, collected, diags);
         collected.handlers.extend(self.handlers(items));
-        collected.roles.push(role.clone());
+        if request.public.unwrap_or(self.private_roles != Some(true)) {
+            collected.roles.push(role.clone());
+        }
         (Block { tasks, role: Some(role.clone()), span: Some(request.span), ..Block::default() }, Some(role))
     }
 
@@ -248,4 +252,19 @@ impl Compiler {
         folders.push(place.play.dir.clone());
         folders
     }
+}
+
+/// Whether `tasks_from` and its like are text.
+pub(super) fn files_are_named(task: &model::Task, diags: &mut Diagnostics) -> bool {
+    const FILES: [&str; 4] = ["tasks_from", "vars_from", "defaults_from", "handlers_from"];
+    let wrong = task.action.args.params.iter().filter(|(name, node)| {
+        FILES.contains(&name.value.as_str()) && matches!(node.kind, crate::text::NodeKind::Seq(_) | crate::text::NodeKind::Map(_))
+    });
+    let mut fine = true;
+    for (name, node) in wrong {
+        let message = format!("Expected a string for {} but got {} instead", name.value, node.describe());
+        diags.push(Diagnostic::error("wrong-type", message).at(node.span, "this names no file"));
+        fine = false;
+    }
+    fine
 }

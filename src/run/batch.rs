@@ -197,8 +197,9 @@ impl Batch {
         TaskInfo {
             id,
             name: match &step.context.role {
-                Some(role) => format!("{} : {name}", role.name),
-                None => name,
+                // An include without a name already says which role it brings.
+                Some(role) if step.name.is_some() || step.work.name() != "include_role" => format!("{} : {name}", role.name),
+                _ => name,
             },
             role: step.context.role.as_ref().map(|role| role.name.clone()),
             module: step.module.value.clone(),

@@ -214,7 +214,7 @@ impl ModuleCall<'_> {
                 continue;
             }
             let blob = match param.kind {
-                Kind::LocalTemplate => self.render(&text, &params, blobs)?,
+                Kind::LocalTemplate => self.render(&text, &mut params, blobs)?,
                 _ => self.attach(&text, &mut params, blobs)?,
             };
             attached.extend(blob.map(|blob| (param.name.to_owned(), blob)));
@@ -340,9 +340,12 @@ impl ModuleCall<'_> {
         sealed.map_err(|error| super::tree::unread(path, &error).into())
     }
 
-    fn render(&self, name: &str, params: &Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
+    fn render(&self, name: &str, params: &mut Map, blobs: &mut Blobs) -> Result<Option<Blob>, Trouble> {
         let task = self.item.task;
         let path = self.find("templates", name)?;
+        if params.get("mode").and_then(wire::Value::as_str) == Some("preserve") {
+            super::tree::preserve_mode(&path, params);
+        }
         let shared = &task.shared;
         let options = super::tree::template_options(params, search_path(&task.play, &task.step.context));
         let mut diags = Diagnostics::default();

@@ -22,7 +22,7 @@ pub(super) struct Include {
     /// The item, as shown.
     pub(super) label: Option<String>,
     /// `apply`.
-    pub(super) apply: Option<Expr>,
+    pub(super) apply: Option<wire::Map>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
 use crate::plan::scope::{Layered, Locals};
 use crate::plan::{self, Work};
-use crate::template::{Scope, is_omit, to_wire};
+use crate::template::{Scope, Value, is_omit, to_wire};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Spanned};
 use crate::wire::{self, Diff, Failure, Map, Outcome};
 
@@ -109,14 +109,30 @@ impl Item<'_> {
         let begun = Instant::now();
         // As in Ansible: to whom it is delegated is known before its condition.
         let eager = self.task.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn;
-        let delegate = if eager { self.delegate().map(drop) } else { Ok(()) };
-        let mut outcome = match delegate.and_then(|()| self.condition()) {
+        let mut outcome = match if eager { self.delegate() } else { Ok(None) } {
             Err(diagnostic) => self.failed(diagnostic),
-            Ok(Some(skipped)) => skipped,
-            Ok(None) => self.repeated().await,
+            Ok(None) => self.conditional().await,
+            Ok(Some(delegate)) => self.delegated(&delegate).conditional().await,
         };
         outcome.took = begun.elapsed();
         outcome
+    }
+
+    async fn conditional(&self) -> ItemOutcome {
+        match self.condition() {
+            Err(diagnostic) => self.failed(diagnostic),
+            Ok(Some(skipped)) => skipped,
+            Ok(None) => self.repeated().await,
+        }
+    }
+
+    /// The same, knowing the variables of the host that it is delegated to.
+    fn delegated(&self, host: &str) -> Self {
+        let task = self.task;
+        let known = task.shared.hostvars_of(&task.play, host);
+        let layers = self.layers.with(Locals(vec![("ansible_delegated_vars".to_owned(), Value::map([(host, known)]))]));
+        let queued = self.queued.take().map(Queued::to).unwrap_or_default();
+        Self { task, scope: Arc::new(layers.clone()), layers, label: self.label.clone(), locals: self.locals.clone(), queued }
     }
 
     /// `Some` when a condition does not hold.

@@ -44,8 +44,13 @@ impl Shared {
         for own in context.vars.iter().rev() {
             vars(&mut layers, Layer::TaskVars, own);
         }
-        for role in roles(context.role.as_ref(), play) {
+        let around = around(context.role.as_ref());
+        for role in roles(around.clone(), play) {
             push_role(&mut layers, &role);
+        }
+        // Parameters hold inside the role only.
+        for role in around {
+            layers.push(Layer::RoleParams, Arc::new(RoleScope(role, |role| &role.params)));
         }
         for file in play.vars_files(self, host) {
             vars(&mut layers, Layer::PlayVarsFiles, &file);
@@ -62,28 +67,31 @@ impl Shared {
     pub(super) fn hostvars(self: &Arc<Self>, play: &Arc<PlayState>) -> Value {
         scope_value(Arc::new(HostVars { shared: self.clone(), play: play.clone() }))
     }
+
+    /// An entry of `hostvars`, also of a host that is in no inventory.
+    pub(super) fn hostvars_of(self: &Arc<Self>, play: &Arc<PlayState>, host: &str) -> Value {
+        scope_value(Arc::new(self.view(play, host, &Arc::new(Context::default()), View::HostVars)))
+    }
 }
 
-/// The current role, those around it, then the play's other roles, the last first.
-fn roles(current: Option<&Arc<Role>>, play: &PlayState) -> Vec<Arc<Role>> {
-    let mut roles: Vec<Arc<Role>> = Vec::new();
-    if let Some(role) = current {
-        roles.push(role.clone());
-        roles.extend(role.parents.iter().rev().cloned());
-    }
+/// The current role, and those around it.
+fn around(current: Option<&Arc<Role>>) -> Vec<Arc<Role>> {
+    current.into_iter().flat_map(|role| std::iter::once(role).chain(role.parents.iter().rev())).cloned().collect()
+}
+
+/// The roles around, then the play's other roles, the last first.
+fn roles(mut roles: Vec<Arc<Role>>, play: &PlayState) -> Vec<Arc<Role>> {
     for role in play.exported_roles().iter().rev() {
         if !roles.iter().any(|known| Arc::ptr_eq(known, role)) {
             roles.push(role.clone());
         }
     }
-    // Parameters hold inside the role only.
     roles
 }
 
 fn push_role(layers: &mut Layered, role: &Arc<Role>) {
     layers.push(Layer::RoleVars, Arc::new(RoleScope(role.clone(), |role| &role.vars)));
     layers.push(Layer::RoleDefaults, Arc::new(RoleScope(role.clone(), |role| &role.defaults)));
-    layers.push(Layer::RoleParams, Arc::new(RoleScope(role.clone(), |role| &role.params)));
     for index in (0..role.dependencies.get().map_or(0, Vec::len)).rev() {
         layers.push(Layer::RoleVars, Arc::new(DependencyScope(role.clone(), index, |found| &found.vars)));
         layers.push(Layer::RoleDefaults, Arc::new(DependencyScope(role.clone(), index, |found| &found.defaults)));
@@ -137,9 +145,7 @@ impl std::fmt::Debug for HostVars {
 impl Scope for HostVars {
     fn get(&self, name: &str) -> Option<Binding> {
         self.shared.inventory().host(name)?;
-        let context = Arc::new(Context::default());
-        let layers = self.shared.view(&self.play, name, &context, View::HostVars);
-        Some(Binding::Value(scope_value(Arc::new(layers))))
+        Some(Binding::Value(self.shared.hostvars_of(&self.play, name)))
     }
 
     fn names(&self) -> Vec<String> {

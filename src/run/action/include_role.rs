@@ -25,11 +25,11 @@ params! {
         /// Run it again although it ran before.
         allow_duplicates: bool = true,
         /// Its variables stay for the tasks that follow.
-        public: bool = false,
+        public: Option<bool>,
         /// Check its argument specification.
         rolespec_validate: bool = true,
         /// Keywords for the included tasks.
-        apply: Option<Value>,
+        apply: Option<Map>,
     }
 }
 
@@ -44,14 +44,14 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
             handlers: params.handlers_from,
         },
         allow_duplicates: params.allow_duplicates,
-        public: params.public,
+        public: params.public.unwrap_or(call.item.task.shared.compiler.private_roles == Some(false)),
         validate: params.rolespec_validate,
     };
     let include = Include {
         what: What::Role(Box::new(wanted)),
         locals: call.item.locals(),
         label: call.item.label.clone(),
-        apply: call.item.task.step.param("apply").cloned(),
+        apply: params.apply,
     };
     let outcome = Outcome::default().with("include_args", call.params.clone()).with("include_variables", Map::new());
     Ok(Answer { outcome, effects: vec![Effect::Include(Box::new(include))], ..Answer::default() })

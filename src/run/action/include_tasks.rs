@@ -14,7 +14,7 @@ params! {
         /// The file.
         file: String,
         /// Keywords for the included tasks.
-        apply: Option<Value>,
+        apply: Option<Map>,
     }
     free_form = file;
 }
@@ -35,7 +35,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         what: What::Tasks(path),
         locals: call.item.locals(),
         label: call.item.label.clone(),
-        apply: task.step.param("apply").cloned(),
+        apply: params.apply,
     };
     let outcome = Outcome::default().with("include", name).with("include_args", Map::new());
     Ok(Answer { outcome, effects: vec![Effect::Include(Box::new(include))], ..Answer::default() })

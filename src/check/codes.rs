@@ -45,6 +45,7 @@ codes! {
     "group-name": "A group's name has characters that variables cannot have. It works, but not as a variable.";
     "host-pattern": "The pattern of hosts cannot be read. Patterns are names joined by `:` or `,`, with `&` for and, `!` for not, `*` as a wildcard, `[0:2]` for a part and `~` before a regular expression.";
     "host-range": "The range in a host's name cannot be read: write `web[01:20]` or `db-[a:f]`.";
+    "import-apply": "`apply` is for includes. What an import brings inherits the keywords of the import itself.";
     "import-cycle": "A file of tasks imports itself, which never ends. Use `include_tasks` with a condition that ends.";
     "import-loop": "An import is unrolled before there are hosts, so it cannot be looped. Use the include of the same kind.";
     "impossible-date": "There is no such day or time.";
@@ -73,10 +74,12 @@ codes! {
     "no-hosts": "A play does not say which hosts it is for.";
     "no-inventory": "There is no inventory. Name one with `-i`.";
     "no-name": "Something that needs a name has none.";
+    "no-role": "`meta: end_role` ends the role that the task is in; here there is none.";
     "no-such-host": "There is no host or group of this name in the inventory.";
     "no-such-task": "No task has the name that `--start-at-task` gives.";
     "no-terminal": "A password or an answer is needed, and there is no terminal to ask on.";
     "parameter-rule": "Parameters of the module exclude or need each other. `rappel doc MODULE` shows the rules.";
+    "outside-role": "A role names a file of its own by a path that leads out of the role.";
     "parameter-type": "A parameter is of another kind than the module takes.";
     "play-in-tasks": "A play stands in a list of tasks. Playbooks are brought in by `import_playbook`, in a playbook.";
     "recursive-alias": "A YAML alias contains itself.";

@@ -12,7 +12,7 @@ use super::{Outcome, Stopped, complete, output};
 use crate::event::Exit;
 use crate::model::{Inventory, Pattern};
 use crate::plan::{Mistakes, Selection};
-use crate::report::{Minimal, Reporter};
+use crate::report::{Look, Minimal, Reporter};
 use crate::run::{self, AfterFatalRescue};
 use crate::text::{Diagnostics, Span, Spanned};
 
@@ -77,13 +77,13 @@ impl RunOptions {
 }
 
 /// Runs the module.
-pub(super) fn run(options: &RunOptions) -> Outcome {
+pub(super) fn run(options: &RunOptions, ansible: bool) -> Outcome {
     let needs_args = matches!(options.module_name.rsplit('.').next(), Some("command" | "shell" | "raw" | "script"));
     if options.args.is_empty() && needs_args && !options.hosts.list_hosts {
         return Err(Stopped::usage(format!("`{}` needs a command: give it with `-a`", options.module_name)));
     }
     let mut prepared = Prepared::new(&options.variables)?;
-    let look = output::look_of(options.output.verbose, &prepared.config);
+    let look = Look { ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let one_line = options.one_line || prepared.config.stdout_callback.rsplit('.').next() == Some("oneline");
     let minimal = || -> Box<dyn Reporter + Send> { Box::new(Minimal::new(look.clone(), one_line)) };
     let mut outputs =

@@ -168,7 +168,7 @@ pub fn main() -> ExitCode {
     let called = arguments.first().and_then(|name| Path::new(name).file_name()).and_then(OsStr::to_str);
     match called {
         Some("ansible-playbook") => as_ansible(arguments, |called: AnsiblePlaybook| play::run(&called.options, true)),
-        Some("ansible") => as_ansible(arguments, |called: Ansible| adhoc::run(&called.options)),
+        Some("ansible") => as_ansible(arguments, |called: Ansible| adhoc::run(&called.options, true)),
         Some("ansible-inventory") => as_ansible(arguments, |called: AnsibleInventory| inventory::run(&called.options)),
         Some("ansible-vault") => as_ansible(arguments, |called: AnsibleVault| vault(&called.options)),
         _ => as_rappel(arguments),
@@ -195,7 +195,7 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Play(options) => play::run(&options, false),
         Command::Plan(options) => plan::run(*options),
-        Command::Run(options) => adhoc::run(&options),
+        Command::Run(options) => adhoc::run(&options, false),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => check::explain(&options),
         Command::Migrate(options) => migrate::run(&options),

@@ -97,6 +97,8 @@ settings! {
     ssh_args: String, ["ssh_connection/ssh_args"], ["ANSIBLE_SSH_ARGS"], Some(""), "options for ssh";
     ssh_common_args: String, ["ssh_connection/ssh_common_args"], ["ANSIBLE_SSH_COMMON_ARGS"], Some(""), "more options for ssh";
     ssh_extra_args: String, ["ssh_connection/ssh_extra_args"], ["ANSIBLE_SSH_EXTRA_ARGS"], Some(""), "even more options for ssh";
+    scp_extra_args: String, ["ssh_connection/scp_extra_args"], ["ANSIBLE_SCP_EXTRA_ARGS"], Some(""), "read for playbooks that ask for it: files need no scp here";
+    sftp_extra_args: String, ["ssh_connection/sftp_extra_args"], ["ANSIBLE_SFTP_EXTRA_ARGS"], Some(""), "read for playbooks that ask for it: files need no sftp here";
     ssh_retries: u32, ["ssh_connection/retries"], ["ANSIBLE_SSH_RETRIES"], Some("0"), "how often to try again to connect";
     ask_pass: bool, ["defaults/ask_pass"], ["ANSIBLE_ASK_PASS"], Some("false"), "ask for the password to log in with";
     connection_password_file: Option<PathBuf>, ["defaults/connection_password_file"], ["ANSIBLE_CONNECTION_PASSWORD_FILE"], None, "file with the password to log in with";

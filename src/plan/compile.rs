@@ -150,6 +150,10 @@ impl Compiler {
     }
 
     fn task(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
+        if let Some(misuse) = super::misuse::found(task, &place.context, place) {
+            diags.push(misuse);
+            return Vec::new();
+        }
         let name = task.action.module.value.as_str();
         match short_name(name) {
             "import_tasks" => self.import_tasks(task, place, collected, diags),
@@ -223,9 +227,6 @@ impl Compiler {
     pub(super) fn step(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Step> {
         let context = Arc::new(self.descend(&place.context, &task.keywords, diags));
         let work = self.work(&task.action.module, &context, &place.play.dir, diags)?;
-        if work.name() == "include_role" && !super::roles::files_are_named(task, diags) {
-            return None;
-        }
         let (params, whole) = self.params(task, &work, diags);
         let looped = self.looped(task, diags);
         // A handler runs because it was notified, whatever tags are asked for.

@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod conform;
 mod context;
+mod misuse;
 mod play;
 mod roles;
 pub mod scope;

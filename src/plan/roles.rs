@@ -84,9 +84,6 @@ impl Compiler {
             );
             return Vec::new();
         }
-        if !files_are_named(task, diags) {
-            return Vec::new();
-        }
         let text = |parameter: &str, diags: &mut Diagnostics| {
             let node = task.action.args.params.iter().find(|(name, _)| name.value == parameter).map(|(_, node)| node)?;
             self.static_text(node, place, diags)
@@ -252,19 +249,4 @@ impl Compiler {
         folders.push(place.play.dir.clone());
         folders
     }
-}
-
-/// Whether `tasks_from` and its like are text.
-pub(super) fn files_are_named(task: &model::Task, diags: &mut Diagnostics) -> bool {
-    const FILES: [&str; 4] = ["tasks_from", "vars_from", "defaults_from", "handlers_from"];
-    let wrong = task.action.args.params.iter().filter(|(name, node)| {
-        FILES.contains(&name.value.as_str()) && matches!(node.kind, crate::text::NodeKind::Seq(_) | crate::text::NodeKind::Map(_))
-    });
-    let mut fine = true;
-    for (name, node) in wrong {
-        let message = format!("Expected a string for {} but got {} instead", name.value, node.describe());
-        diags.push(Diagnostic::error("wrong-type", message).at(node.span, "this names no file"));
-        fine = false;
-    }
-    fine
 }

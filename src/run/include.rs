@@ -57,20 +57,16 @@ impl Include {
 
 impl Batch {
     /// Compiles each different include and lets the hosts that asked for it enter.
-    pub(super) async fn include(&mut self, round: &Round, wanted: Vec<(String, Include)>, once: bool) {
+    pub(super) async fn include(&mut self, round: &Round, wanted: Vec<(String, Include)>) {
         if wanted.is_empty() {
             return;
         }
         let mut groups: Vec<(Include, Vec<String>)> = Vec::new();
         for (host, include) in wanted {
-            let hosts = if once { round.hosts.clone() } else { vec![host] };
             // The same file for another item comes again, also for the same host.
-            match groups
-                .iter_mut()
-                .find(|(known, members)| known.same(&include) && !members.contains(hosts.first().unwrap_or(&String::new())))
-            {
-                Some((_, members)) => members.extend(hosts),
-                None => groups.push((include, hosts)),
+            match groups.iter_mut().find(|(known, members)| known.same(&include) && !members.contains(&host)) {
+                Some((_, members)) => members.push(host),
+                None => groups.push((include, vec![host])),
             }
         }
         let mut blocks: Vec<(Arc<crate::plan::Block>, Vec<String>)> = Vec::new();

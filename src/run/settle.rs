@@ -75,7 +75,7 @@ impl Batch {
             self.fail_all(round, origin, raw);
         }
         self.advance(round, &includes);
-        self.include(round, includes, once).await;
+        self.include(round, includes).await;
         self.check_max_fail().await;
     }
 

@@ -132,7 +132,11 @@ impl Inventory {
         match folder::kind(path) {
             None if wanted.contains(',') => self.read_list(reading, wanted, diags),
             None => {
-                let error = Diagnostic::error("no-inventory", format!("there is no inventory `{wanted}`"));
+                let classic = format!(
+                    "Unable to parse {} as an inventory source\n[WARNING]: No inventory was parsed, only implicit localhost is available",
+                    reading.folder.join(path).display()
+                );
+                let error = Diagnostic::error("no-inventory", format!("there is no inventory `{wanted}`")).ansible(classic);
                 let help = "give a file, a folder, or a list of hosts with a comma: `web1,web2,`";
                 finding(reading, error.help(help), diags);
             }
@@ -166,7 +170,10 @@ impl Inventory {
                 if reading.options.ranges_in_lists { range::expand(&Spanned::new(text.to_owned(), span)) } else { Ok(single.clone()) };
             if let Err(found) = &expanded {
                 let message = format!("Failed to parse {list} with advanced_host_list plugin: {}", found.message);
-                diags.push(Diagnostic::warning("host-range", message).at(span, ""));
+                let open = text.contains(":]");
+                let classic = "Unable to parse address from hostname, leaving unchanged: host range must specify end value";
+                let warning = Diagnostic::warning("host-range", message).at(span, "");
+                diags.push(if open { warning.ansible(classic) } else { warning });
             }
             let hosts = expanded.unwrap_or(single);
             ini::add_hosts(self, &hosts, super::UNGROUPED, &Variables::new(), &Spanned::new(&Brought { file: None }, span));

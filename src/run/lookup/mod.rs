@@ -1,5 +1,6 @@
 //! Lookups that read the controller: files, the environment, programs.
 
+mod config;
 mod csv;
 mod ini;
 mod inline;
@@ -146,7 +147,7 @@ impl WorldLookups {
     /// Settings of `ansible.cfg` and the environment, by the names of Ansible's constants.
     fn config(&self, call: &LookupCall<'_>) -> Result<Vec<Value>, String> {
         if let Some(kind) = option(call, "plugin_type") {
-            return Err(format!("options of plugins are not known here: `plugin_type` is `{}`", kind.to_text()));
+            return config::of_plugin(call, &kind.to_text(), &self.settings);
         }
         let missing = option(call, "on_missing").map_or_else(|| "error".to_owned(), |value| value.to_text());
         if !matches!(missing.as_str(), "error" | "warn" | "skip") {

@@ -77,6 +77,7 @@ codes! {
     "no-role": "`meta: end_role` ends the role that the task is in; here there is none.";
     "no-such-host": "There is no host or group of this name in the inventory.";
     "no-such-task": "No task has the name that `--start-at-task` gives.";
+    "no-tasks": "A file of tasks or handlers holds something else than a list of them.";
     "no-terminal": "A password or an answer is needed, and there is no terminal to ask on.";
     "parameter-rule": "Parameters of the module exclude or need each other. `rappel doc MODULE` shows the rules.";
     "outside-role": "A role names a file of its own by a path that leads out of the role.";

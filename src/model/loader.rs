@@ -70,7 +70,14 @@ impl Loader {
     /// Reads a file of tasks (`Level::Task`) or handlers (`Level::Handler`). `wanted_at` is where the file is named, if it is named anywhere.
     pub fn tasks(&self, path: &Path, level: Level, wanted_at: Option<Span>, diags: &mut Diagnostics) -> Vec<Item> {
         let Some(id) = self.read(path, "the file of tasks", wanted_at, diags) else { return Vec::new() };
-        self.parse(id, diags).map_or_else(Vec::new, |node| task::items(&node, level, &self.sources, diags))
+        let Some(node) = self.parse(id, diags) else { return Vec::new() };
+        if !matches!(node.kind, NodeKind::Seq(_) | NodeKind::Null) {
+            let message = format!("expected a list of tasks, found {}", node.describe());
+            let words = "included task files must contain a list of tasks";
+            diags.push(Diagnostic::error("no-tasks", message).at(node.span, "expected a list").ansible(words));
+            return Vec::new();
+        }
+        task::items(&node, level, &self.sources, diags)
     }
 
     /// Reads tasks out of a value that is already there.

@@ -175,7 +175,8 @@ impl Compiler {
             diags.push(Diagnostic::error("missing-parameter", "`import_tasks` needs a file").at(task.span, "in this task"));
             return Vec::new();
         };
-        let Some(name) = self.static_text(wanted, place, diags) else { return Vec::new() };
+        let inner = self.imported(task, place, diags);
+        let Some(name) = self.static_text(wanted, &inner, diags) else { return Vec::new() };
         let Some(path) = find_tasks(&name, place) else {
             diags.push(
                 Diagnostic::error("file-not-found", format!("cannot find the task file `{name}`"))
@@ -192,7 +193,6 @@ impl Compiler {
             );
             return Vec::new();
         }
-        let inner = self.imported(task, place, diags);
         vec![Item::Block(Arc::new(self.file(&path, &inner, collected, diags)))]
     }
 

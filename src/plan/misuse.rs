@@ -11,7 +11,7 @@ pub(super) fn found(task: &Task, context: &Context, place: &Place) -> Option<Dia
         "import_tasks" => apply_of_import(task),
         "import_role" => apply_of_import(task).or_else(|| unnamed_file(task)),
         "include_role" => unnamed_file(task),
-        "meta" if parameter(task, "action").or_else(|| parameter(task, "_raw_params")).and_then(Node::as_str) == Some("end_role") => {
+        "meta" if task.action.args.free.as_ref().and_then(Node::as_str) == Some("end_role") => {
             let why = match (place.handler, &context.role) {
                 (true, _) => "from a handler",
                 (false, None) => "from outside of a role",

@@ -84,15 +84,16 @@ impl Compiler {
             );
             return Vec::new();
         }
+        let inner = self.imported(task, place, diags);
         let text = |parameter: &str, diags: &mut Diagnostics| {
             let node = task.action.args.params.iter().find(|(name, _)| name.value == parameter).map(|(_, node)| node)?;
-            self.static_text(node, place, diags)
+            self.static_text(node, &inner, diags)
         };
         let Some(name) = import_name(task, "name").or_else(|| import_name(task, "role")) else {
             diags.push(Diagnostic::error("missing-parameter", "`import_role` needs the `name` of a role").at(task.span, "in this task"));
             return Vec::new();
         };
-        let Some(role_name) = self.static_text(name, place, diags) else { return Vec::new() };
+        let Some(role_name) = self.static_text(name, &inner, diags) else { return Vec::new() };
         let request = RoleRequest {
             name: role_name,
             span: name.span,
@@ -107,7 +108,6 @@ impl Compiler {
             validate: text("rolespec_validate", diags).is_none_or(|flag| flag.eq_ignore_ascii_case("true") || flag == "yes"),
             ..RoleRequest::default()
         };
-        let inner = self.imported(task, place, diags);
         let (block, _) = self.role(request, &inner, collected, diags);
         vec![Item::Block(Arc::new(block))]
     }

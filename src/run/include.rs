@@ -49,6 +49,12 @@ fn endless(round: &Round) -> Diagnostic {
         .help("give the include a condition that ends it")
 }
 
+/// Whether what is wrong with an include is a failure of the hosts that wanted it. As in Ansible, a file that cannot be read as
+/// tasks ends the run.
+fn is_of_hosts(finding: &Diagnostic) -> bool {
+    matches!(finding.code.as_str(), "unknown-role" | "include-depth" | "no-tasks")
+}
+
 impl Include {
     fn same(&self, other: &Include) -> bool {
         self.what == other.what && self.locals == other.locals
@@ -101,6 +107,10 @@ impl Batch {
     /// What was included cannot be used: a failure of each host that wanted it.
     async fn broken(&mut self, findings: &[Diagnostic], hosts: &[String], round: &Round) {
         let Some(first) = findings.first() else { return };
+        if self.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn && !is_of_hosts(first) {
+            self.shared.unreadable(first.clone()).await;
+            return;
+        }
         let finding = self.shared.events.finding(first.clone());
         let (name, why) = match self.shared.settings.after_fatal_rescue {
             AfterFatalRescue::Stop => ("msg", first.message.clone()),

@@ -147,6 +147,8 @@ pub struct Role {
     pub params: Vars,
     /// The roles that brought this one in as a dependency or by an include, outermost first.
     pub parents: Vec<Arc<Role>>,
+    /// Whether an include or an import brought it.
+    pub nested: bool,
     /// May run again for the same host.
     pub allow_duplicates: bool,
     /// What its dependencies define, in order: stronger than what the parents define, weaker than the role's own.

@@ -22,6 +22,8 @@ pub struct RoleRequest {
     pub mention: String,
     /// May run again for the same host; `None` leaves it to the role's meta.
     pub allow_duplicates: Option<bool>,
+    /// By an include or an import, not by `roles:` or as a dependency.
+    pub nested: bool,
     /// Parameters of the mention.
     pub params: Vars,
     /// Whether its variables hold for all tasks that follow, if that was said.
@@ -66,6 +68,7 @@ impl Compiler {
             span: mention.name.span,
             params: self.named(&mention.params, diags),
             validate: true,
+            nested: false,
             mention: self.mention(mention),
             ..RoleRequest::default()
         };
@@ -103,6 +106,7 @@ impl Compiler {
                 defaults: text("defaults_from", diags),
                 handlers: text("handlers_from", diags),
             },
+            nested: true,
             public: text("public", diags).map(|flag| Value::from(flag).to_bool().unwrap_or(false)),
             allow_duplicates: Some(text("allow_duplicates", diags).is_none_or(|flag| flag.eq_ignore_ascii_case("true") || flag == "yes")),
             validate: text("rolespec_validate", diags).is_none_or(|flag| flag.eq_ignore_ascii_case("true") || flag == "yes"),
@@ -172,6 +176,7 @@ impl Compiler {
             defaults: self.named(&loaded.defaults, diags),
             vars,
             params: request.params,
+            nested: request.nested,
             parents,
             allow_duplicates: request.allow_duplicates.unwrap_or(loaded.allow_duplicates),
             dependencies: std::sync::OnceLock::new(),

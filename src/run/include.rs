@@ -202,6 +202,7 @@ impl Batch {
                     files: wanted.files.clone(),
                     allow_duplicates: Some(wanted.allow_duplicates),
                     validate: wanted.validate,
+                    nested: true,
                     ..RoleRequest::default()
                 };
                 compiler.include_role(request, &context, scope, &mut diags)

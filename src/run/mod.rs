@@ -302,12 +302,7 @@ impl Runner {
             Some(expr) => shared.templar.render(expr, &scope).unwrap_or_else(|_| shared.source_text(expr.span())),
             None => pattern.clone(),
         };
-        let mut hosts = shared.select(&pattern, plan.hosts.span())?;
-        if let Some(order) = plan.keyword(Keyword::Order) {
-            let order = to_wire(&shared.templar.evaluate(order, &scope)?).to_text();
-            serial::order(&mut hosts, &order);
-        }
-        Ok((name, hosts))
+        Ok((name, shared.select(&pattern, plan.hosts.span())?))
     }
 
     fn lockstep(&self, plan: &Arc<plan::Play>) -> Result<bool, Diagnostic> {

@@ -12,9 +12,12 @@ use crate::wire;
 
 /// The hosts of `play`, batch by batch.
 pub(super) fn batches(shared: &Arc<Shared>, play: &Arc<PlayState>) -> Result<Vec<Vec<String>>, Diagnostic> {
-    let all = play.hosts.clone();
-    let Some(expr) = play.plan.keyword(Keyword::Serial) else { return Ok(vec![all]) };
+    let mut all = play.hosts.clone();
     let scope: Arc<dyn Scope> = Arc::new(shared.static_layers(play));
+    if let Some(expr) = play.plan.keyword(Keyword::Order) {
+        order(&mut all, &to_wire(&shared.templar.evaluate(expr, &scope)?).to_text());
+    }
+    let Some(expr) = play.plan.keyword(Keyword::Serial) else { return Ok(vec![all]) };
     let sizes = shared.templar.evaluate(expr, &scope)?;
     if is_omit(&sizes) {
         return Ok(vec![all]);
@@ -62,7 +65,7 @@ fn split(mut hosts: Vec<String>, sizes: &[usize]) -> Vec<Vec<String>> {
 }
 
 /// Puts hosts into the order that `order` names; anything else leaves the inventory's.
-pub(super) fn order(hosts: &mut [String], order: &str) {
+fn order(hosts: &mut [String], order: &str) {
     match order {
         "sorted" => hosts.sort(),
         "reverse_sorted" => {

@@ -218,7 +218,8 @@ pub(super) enum What {
 pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Parsed<Block>, Error> {
     let part = text.get(start..).unwrap_or_default();
     let config = delimiters.config().map_err(|error| refused(&error, start))?;
-    let tree = minijinja::machinery::parse(part, "template", config).map_err(|error| refused(&error, start))?;
+    let masked = if delimiters.literal_backslashes { without_escapes(part) } else { part.into() };
+    let tree = minijinja::machinery::parse(&masked, "template", config).map_err(|error| refused(&error, start))?;
     let names = RefCell::default();
     let lowering = Lowering {
         text: part,
@@ -238,6 +239,27 @@ pub(super) fn parse_expression(text: &str) -> Result<Parsed<Expression>, Error> 
     let names = RefCell::default();
     let tree = Lowering { text, start: 0, literal: false, condition: true, newline: "\n", names: &names }.expression(&tree)?;
     Ok(Parsed { tree, names: names.into_inner() })
+}
+
+/// `text` with letters in the place of backslashes that are no escapes of quotes: the parser knows fewer escapes than there are, and
+/// what literals mean is read from the text itself.
+fn without_escapes(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains('\\') {
+        return text.into();
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (letter, letters.peek()) {
+            ('\\', Some('\'' | '"' | '\\')) => {
+                masked.push(letter);
+                masked.extend(letters.next());
+            }
+            ('\\', _) => masked.push('_'),
+            _ => masked.push(letter),
+        }
+    }
+    masked.into()
 }
 
 /// The parser's error, in terms of the whole text.

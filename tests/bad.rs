@@ -201,7 +201,7 @@ proptest::proptest! {
         let id = sources.add("hosts.ini", text.clone());
         ini::parse(&sources, id, &mut Diagnostics::default());
         config::parse(&sources, id, &mut Diagnostics::default());
-        drop(rappel::model::pairs(&text, id));
+        drop(rappel::model::pairs(&text, id, true));
         drop(rappel::model::inline_options(&text));
         let mut inventory = Inventory::default();
         inventory.add_host("web1", &["web".to_owned()], rappel::model::Variables::default());

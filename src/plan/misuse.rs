@@ -1,7 +1,7 @@
 //! What a task may not ask for, though each of its parts is fine.
 
-use super::compile::{Place, short_name};
 use super::Context;
+use super::compile::{Place, short_name};
 use crate::model::Task;
 use crate::text::{Diagnostic, Node, NodeKind};
 

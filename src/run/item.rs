@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::settings::AfterFatalRescue;
 use super::Effect;
 use super::action::{self, ActionCall, Answer};
 use super::invocation;
 use super::judge::Answered;
+use super::settings::AfterFatalRescue;
 use super::task::TaskRun;
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;

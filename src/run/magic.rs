@@ -153,8 +153,16 @@ impl Magic {
             "role_name" => role?.name.as_str().into(),
             "role_path" => text(&role?.path),
             "role_uuid" => role?.identity.as_str().into(),
-            "ansible_parent_role_names" => list(role.filter(|role| role.nested && !role.parents.is_empty())?.parents.iter().rev().map(|parent| parent.name.clone())),
-            "ansible_parent_role_paths" => list(role.filter(|role| role.nested && !role.parents.is_empty())?.parents.iter().rev().map(|parent| parent.path.display().to_string())),
+            "ansible_parent_role_names" => {
+                list(role.filter(|role| role.nested && !role.parents.is_empty())?.parents.iter().rev().map(|parent| parent.name.clone()))
+            }
+            "ansible_parent_role_paths" => list(
+                role.filter(|role| role.nested && !role.parents.is_empty())?
+                    .parents
+                    .iter()
+                    .rev()
+                    .map(|parent| parent.path.display().to_string()),
+            ),
             "ansible_collection_name" => role?.collection.clone()?.into(),
             "playbook_dir" => text(&self.play.plan.dir),
             "ansible_search_path" => list(search_path(&self.play, &self.context).into_iter().map(|path| path.display().to_string())),

@@ -216,7 +216,10 @@ impl Runner {
             play.begin_batch(hosts.clone());
             for host in &hosts {
                 if let Err(diagnostic) = play.load_vars_files(shared, host, false) {
-                    shared.unreadable(diagnostic).await;
+                    match diagnostic.code.as_str() {
+                        "vault" | "unreadable" => shared.fail_run(diagnostic).await,
+                        _ => shared.unreadable(diagnostic).await,
+                    }
                     return false;
                 }
             }

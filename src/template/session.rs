@@ -246,10 +246,12 @@ impl<'t> Session<'t> {
                 Ok(Value::Map(Map::fixed(out)))
             }
             Value::Object(object) if object.storable() => Ok(value),
-            Value::Object(object) => match object.items().filter(|_| object.type_name() != "range" || self.templar.manner.truthy_conditions) {
-                Some(items) => self.finish_items(&items),
-                None => Err(unsupported(object.type_name())),
-            },
+            Value::Object(object) => {
+                match object.items().filter(|_| object.type_name() != "range" || self.templar.manner.truthy_conditions) {
+                    Some(items) => self.finish_items(&items),
+                    None => Err(unsupported(object.type_name())),
+                }
+            }
             _ => Ok(value),
         }
     }

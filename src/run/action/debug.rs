@@ -42,7 +42,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
             let name = value.to_text();
             Outcome::default().with(&name, value)
         }
-        None => Outcome::default().with("msg", params.msg.unwrap_or_else(|| "Hello world!".into())),
+        None => Outcome::default().with("msg", call.params.get("msg").cloned().unwrap_or_else(|| "Hello world!".into())),
     };
     Ok(Answer { outcome, verbose_always: true, ..Answer::default() })
 }

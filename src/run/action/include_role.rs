@@ -47,12 +47,8 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         public: params.public.unwrap_or(call.item.task.shared.compiler.private_roles == Some(false)),
         validate: params.rolespec_validate,
     };
-    let include = Include {
-        what: What::Role(Box::new(wanted)),
-        locals: call.item.locals(),
-        label: call.item.label.clone(),
-        apply: params.apply,
-    };
+    let include =
+        Include { what: What::Role(Box::new(wanted)), locals: call.item.locals(), label: call.item.label.clone(), apply: params.apply };
     let outcome = Outcome::default().with("include_args", call.params.clone()).with("include_variables", Map::new());
     Ok(Answer { outcome, effects: vec![Effect::Include(Box::new(include))], ..Answer::default() })
 }

@@ -31,12 +31,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
             crate::text::Diagnostic::error("file-not-found", format!("cannot find the task file `{name}`")).at(span, "included here");
         return Err(Trouble::Failed(Box::new(failure), Some(Box::new(finding))));
     };
-    let include = Include {
-        what: What::Tasks(path),
-        locals: call.item.locals(),
-        label: call.item.label.clone(),
-        apply: params.apply,
-    };
+    let include = Include { what: What::Tasks(path), locals: call.item.locals(), label: call.item.label.clone(), apply: params.apply };
     let outcome = Outcome::default().with("include", name).with("include_args", Map::new());
     Ok(Answer { outcome, effects: vec![Effect::Include(Box::new(include))], ..Answer::default() })
 }

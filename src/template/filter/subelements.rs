@@ -77,9 +77,9 @@ pub(in crate::template) fn subelements_of(eval: &Eval<'_>, terms: &[Value]) -> R
     }
     let skip = options.and_then(|options| options.get("skip_missing")).is_some_and(|flag| flag.is_true());
     let wanted = Value::list(elements.into_iter().filter(|element| !element.get("skipped").is_some_and(|skipped| is_skipped(&skipped))));
-    let parts: Vec<&str> = path.split('.').collect();
+    // As in Ansible: a list that is deeper inside stays.
     let bare = |pair: &Value| match pair.as_items().as_deref().map(Vec::as_slice) {
-        Some([element, item]) => Value::tuple([without(element, &parts), item.clone()]),
+        Some([element, item]) if !path.contains('.') => Value::tuple([without(element, path), item.clone()]),
         _ => pair.clone(),
     };
     let pairs = subelement_pairs(eval, &wanted, &Value::from(path), skip)?;
@@ -90,13 +90,8 @@ fn is_skipped(value: &Value) -> bool {
     !matches!(value, Value::Bool(false))
 }
 
-/// `value` without what is at `path` in it.
-fn without(value: &Value, path: &[&str]) -> Value {
-    let (Some(entries), Some((name, deeper))) = (value.as_entries(), path.split_first()) else { return value.clone() };
-    let kept = entries.iter().filter_map(|(key, value)| match (key.0.as_str() == Some(name), deeper.is_empty()) {
-        (true, true) => None,
-        (true, false) => Some((key.0.clone(), without(value, deeper))),
-        (false, _) => Some((key.0.clone(), value.clone())),
-    });
-    Value::map(kept)
+/// `value` without the entry `name`.
+fn without(value: &Value, name: &str) -> Value {
+    let entries = value.as_entries().unwrap_or_default();
+    Value::map(entries.iter().filter(|(key, _)| key.0.as_str() != Some(name)).map(|(key, value)| (key.0.clone(), value.clone())))
 }

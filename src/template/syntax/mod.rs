@@ -218,7 +218,7 @@ pub(super) enum What {
 pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Parsed<Block>, Error> {
     let part = text.get(start..).unwrap_or_default();
     let config = delimiters.config().map_err(|error| refused(&error, start))?;
-    let masked = if delimiters.literal_backslashes { without_escapes(part) } else { part.into() };
+    let masked = if delimiters.literal_backslashes { without_numbers(part) } else { part.into() };
     let tree = minijinja::machinery::parse(&masked, "template", config).map_err(|error| refused(&error, start))?;
     let names = RefCell::default();
     let lowering = Lowering {
@@ -241,22 +241,19 @@ pub(super) fn parse_expression(text: &str) -> Result<Parsed<Expression>, Error> 
     Ok(Parsed { tree, names: names.into_inner() })
 }
 
-/// `text` with letters in the place of backslashes that are no escapes of quotes: the parser knows fewer escapes than there are, and
-/// what literals mean is read from the text itself.
-fn without_escapes(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('\\') {
+/// `text` with other letters in the place of backslashes before what would be the number of a letter, inside `{{ }}`: there a
+/// backslash is one, and what a literal means is read from the text itself.
+fn without_numbers(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains("\\x") && !text.contains("\\u") {
         return text.into();
     }
-    let mut masked = String::with_capacity(text.len());
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match (letter, letters.peek()) {
-            ('\\', Some('\'' | '"' | '\\')) => {
-                masked.push(letter);
-                masked.extend(letters.next());
-            }
-            ('\\', _) => masked.push('_'),
-            _ => masked.push(letter),
+    let mut masked = text.to_owned();
+    for (at, _) in text.rmatch_indices('\\') {
+        let (before, after) = text.split_at(at);
+        let inside = before.rfind("{{").is_some_and(|open| before.rfind("}}").is_none_or(|close| close < open));
+        let escaped = before.len() - before.trim_end_matches('\\').len();
+        if inside && escaped % 2 == 0 && matches!(after.chars().nth(1), Some('x' | 'u')) {
+            masked.replace_range(at..=at, "_");
         }
     }
     masked.into()

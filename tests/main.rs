@@ -27,6 +27,7 @@ mod secrets;
 mod semantics;
 mod shell;
 mod ssh;
+mod structure;
 mod support;
 mod synchronize;
 mod templating;

@@ -229,7 +229,10 @@ fn dispatch(command: Command) -> Outcome {
 fn vault(command: &vault::VaultCommand) -> Outcome {
     let settings = settings::Settings::here();
     let mut console = vault::Console { input: &mut io::stdin(), output: &mut io::stdout(), ask: &vault::Terminal };
-    command.run(&settings, &mut console).map_err(|error| Stopped::error(caused(&error)))?;
+    command.run(&settings, &mut console).map_err(|error| match &error {
+        vault::VaultCommandError::Ambiguous(_) | vault::VaultCommandError::NoSuchId(..) => Stopped::usage(caused(&error)),
+        _ => Stopped::error(caused(&error)),
+    })?;
     Ok(Exit::Success)
 }
 

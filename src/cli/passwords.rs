@@ -25,8 +25,20 @@ pub(super) fn privilege(options: &PrivilegeOptions, config: &Settings) -> Result
     options.become_password_file.as_ref().or(config.privilege_password_file.as_ref()).map(|path| file(path)).transpose()
 }
 
+/// Asks on the terminal; where there is none, a line of standard input is the answer, as in Ansible.
+pub(super) fn hidden(question: &str) -> io::Result<String> {
+    match rpassword::prompt_password(question) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line)?;
+            Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+        }
+        answer => answer,
+    }
+}
+
 fn ask(question: &str) -> Result<String, Stopped> {
-    rpassword::prompt_password(question).map_err(|error| Stopped::error(format!("cannot ask for a password: {error}")))
+    hidden(question).map_err(|error| Stopped::error(format!("cannot ask for a password: {error}")))
 }
 
 /// The first line of a file, or what a program prints.
@@ -59,7 +71,7 @@ pub(super) fn terminal() -> Option<Terminal> {
 impl Prompter for Terminal {
     fn ask(&self, text: &str, private: bool) -> io::Result<String> {
         if private {
-            return rpassword::prompt_password(text);
+            return hidden(text);
         }
         let mut error = io::stderr().lock();
         io::Write::write_all(&mut error, text.as_bytes())?;

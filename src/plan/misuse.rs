@@ -11,6 +11,7 @@ pub(super) fn found(task: &Task, context: &Context, place: &Place) -> Option<Dia
         "import_tasks" => apply_of_import(task),
         "import_role" => apply_of_import(task).or_else(|| unnamed_file(task)),
         "include_role" => unnamed_file(task),
+        "include_tasks" => no_file(task),
         "meta" if task.action.args.free.as_ref().and_then(Node::as_str) == Some("end_role") => {
             let why = match (place.handler, &context.role) {
                 (true, _) => "from a handler",
@@ -25,6 +26,14 @@ pub(super) fn found(task: &Task, context: &Context, place: &Place) -> Option<Dia
 
 fn parameter<'a>(task: &'a Task, name: &str) -> Option<&'a Node> {
     task.action.args.params.iter().find(|(known, _)| known.value == name).map(|(_, node)| node)
+}
+
+/// An include of nothing.
+fn no_file(task: &Task) -> Option<Diagnostic> {
+    let args = &task.action.args;
+    let given = args.whole.is_some() || args.free.is_some() || parameter(task, "file").is_some_and(|node| node.kind != NodeKind::Null);
+    let message = format!("No file specified for {}", task.action.module.value);
+    (!given).then(|| Diagnostic::error("missing-parameter", message).at(task.span, "in this task"))
 }
 
 /// `apply` of what is no include.

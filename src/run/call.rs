@@ -356,8 +356,10 @@ impl ModuleCall<'_> {
         let locals = super::tree::template_locals(&path, name, params);
         let layers: Layered = self.item.layers.with(locals);
         let scope: Arc<dyn Scope> = Arc::new(layers);
-        let text = shared.templar.render(&expr, &scope)?;
-        Ok(Some(blobs.add_bytes(wire::carried::bytes_of(&text))))
+        let text = shared.templar.render(&expr, &scope).map_err(|diagnostic| self.item.in_options(diagnostic))?;
+        let encoding = params.get("output_encoding").map(wire::Value::to_text).unwrap_or_default();
+        let bytes = super::tree::encoded(&text, &encoding).map_err(Failure::new)?;
+        Ok(Some(blobs.add_bytes(bytes)))
     }
 
     /// A file of the controller: in `files/` or `templates/` of role, task file and playbook, or beside them.

@@ -300,7 +300,7 @@ impl Item<'_> {
     }
 
     /// A parameter that cannot be evaluated, in words that playbooks look for in `result.msg`.
-    fn in_options(&self, diagnostic: Diagnostic) -> Trouble {
+    pub(super) fn in_options(&self, diagnostic: Diagnostic) -> Trouble {
         if diagnostic.code != "undefined-variable" || !self.task.shared.templar.manner().truthy_conditions {
             return diagnostic.into();
         }

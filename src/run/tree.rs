@@ -187,6 +187,26 @@ pub(super) fn template_options(params: &Map, search: Vec<PathBuf>) -> FileOption
     }
 }
 
+/// `text` in the encoding that a template's result is wanted in.
+pub(super) fn encoded(text: &str, encoding: &str) -> Result<Vec<u8>, String> {
+    /// What Windows' Western code page has where Latin-1 has controls.
+    const WINDOWS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+    let name = encoding.to_ascii_lowercase().replace('_', "-");
+    let latin = |letter: char| u8::try_from(letter).ok();
+    let windows = |letter: char| {
+        let special = WINDOWS.chars().position(|known| known == letter).and_then(|at| u8::try_from(0x80 + at).ok());
+        special.or_else(|| latin(letter).filter(|byte| !(0x80..0xa0).contains(byte)))
+    };
+    let byte: &dyn Fn(char) -> Option<u8> = match name.as_str() {
+        "" | "utf-8" | "utf8" => return Ok(wire::carried::bytes_of(text)),
+        "windows-1252" | "cp1252" | "1252" => &windows,
+        "ascii" | "us-ascii" => &|letter| latin(letter).filter(u8::is_ascii),
+        "iso-8859-1" | "latin-1" | "latin1" => &latin,
+        _ => return Err(format!("unknown encoding: {encoding}")),
+    };
+    text.chars().map(|letter| byte(letter).ok_or_else(|| format!("'{encoding}' codec can't encode character {letter:?}"))).collect()
+}
+
 /// What a template may know of itself.
 pub(super) fn template_locals(path: &Path, name: &str, params: &Map) -> Locals {
     let full = path.display().to_string();

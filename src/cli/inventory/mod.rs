@@ -158,6 +158,7 @@ pub(super) fn reading_options(config: &Settings) -> Options {
             "ignore" => InvalidGroupChars::Ignore,
             _ => InvalidGroupChars::Never,
         },
+        merging: config.hash_behaviour == "merge",
         ranges_in_lists: config.inventory_plugins.iter().any(|plugin| plugin.ends_with("advanced_host_list")),
         lenient: !(config.inventory_unparsed_is_failed || config.inventory_any_unparsed_is_failed),
     }

@@ -199,8 +199,7 @@ impl Encrypting {
     }
 
     fn id(&self, vault: &Vault, settings: &Settings) -> Result<String, VaultCommandError> {
-        let mut ids: Vec<_> = vault.ids().collect();
-        ids.dedup();
+        let ids: Vec<_> = vault.ids().collect();
         let listed = || ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
         match (self.encrypt_vault_id.as_ref().or(settings.vault_encrypt_identity.as_ref()), ids.as_slice()) {
             (Some(id), ids) if ids.contains(&id.as_str()) => Ok(id.clone()),

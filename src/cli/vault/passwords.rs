@@ -61,7 +61,7 @@ pub struct Terminal;
 
 impl Ask for Terminal {
     fn ask(&self, prompt: &str) -> io::Result<String> {
-        rpassword::prompt_password(prompt)
+        crate::cli::passwords::hidden(prompt)
     }
 }
 

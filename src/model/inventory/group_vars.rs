@@ -85,7 +85,7 @@ impl VarsDir {
         let read = || {
             let mut vars = Arc::default();
             for file in &written.files {
-                super::set_vars(&mut vars, self.loader.vars_file(file, None, diags));
+                super::set_vars(&mut vars, self.loader.vars_file(file, None, diags), false);
             }
             vars
         };

@@ -36,6 +36,8 @@ pub struct Options {
     pub invalid_group_chars: InvalidGroupChars,
     /// Whether ranges in a list like `web[1:3],` are expanded (plugin `advanced_host_list`).
     pub ranges_in_lists: bool,
+    /// Whether mappings of the same name go into each other.
+    pub merging: bool,
     /// A source that cannot be read is left out with a warning, as Ansible does by default, instead of failing.
     pub lenient: bool,
 }
@@ -46,6 +48,7 @@ pub const IGNORE_EXTENSIONS: [&str; 12] = [".pyc", ".pyo", ".swp", ".bak", "~", 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            merging: false,
             ignore_extensions: IGNORE_EXTENSIONS.map(str::to_owned).to_vec(),
             ignore_patterns: Vec::new(),
             invalid_group_chars: InvalidGroupChars::default(),
@@ -118,7 +121,7 @@ impl Inventory {
     ///
     /// All mistakes go to `diags`; what could be read is returned.
     pub fn load(reading: &Reading<'_>, wanted: &[String], diags: &mut Diagnostics) -> Self {
-        let mut inventory = Self::default();
+        let mut inventory = Self { merging: reading.options.merging, ..Self::default() };
         for source in wanted {
             inventory.read_source(reading, source, diags);
         }
@@ -262,11 +265,12 @@ impl Inventory {
 
     /// Adds a host, or variables to one that is known.
     pub(super) fn bring(&mut self, name: &Spanned<String>, brought: &Brought, vars: Variables) {
+        let merging = self.merging;
         let host = self.host_entry(name);
         if host.source.is_none() {
             host.source.clone_from(&brought.file);
         }
-        super::set_vars(&mut host.vars, vars);
+        super::set_vars(&mut host.vars, vars, merging);
     }
 
     fn warn(&self, reading: &Reading<'_>, diags: &mut Diagnostics) {

@@ -88,6 +88,8 @@ impl Group {
 pub struct Inventory {
     hosts: IndexMap<String, Host>,
     groups: IndexMap<String, Group>,
+    /// Mappings of the same name go into each other (`hash_behaviour = merge`).
+    merging: bool,
     /// `group_vars` and `host_vars` beside the sources, in the order of the sources.
     beside: Vec<Arc<VarsDir>>,
     /// The local machine by each of its names, for when a pattern names it and no source does.
@@ -98,7 +100,7 @@ impl Default for Inventory {
     fn default() -> Self {
         let groups = [ALL, UNGROUPED].map(|name| (name.to_owned(), Group::new(name, Span::default())));
         let localhost = LOCALHOST.map(|name| Host { name: name.to_owned(), implicit: true, ..Host::default() });
-        let mut inventory = Self { hosts: IndexMap::new(), groups: IndexMap::from(groups), beside: Vec::new(), localhost };
+        let mut inventory = Self { hosts: IndexMap::new(), groups: IndexMap::from(groups), merging: false, beside: Vec::new(), localhost };
         inventory.adopt(ALL, UNGROUPED);
         inventory
     }
@@ -177,7 +179,7 @@ impl Inventory {
         let known = self.hosts.contains_key(name);
         let host = self.host_entry(&Spanned::new(name.to_owned(), Span::default()));
         let before = Arc::clone(&host.vars);
-        set_vars(&mut host.vars, vars);
+        set_vars(&mut host.vars, vars, false);
         let mut news = !known || before != host.vars;
         for group in groups {
             news |= self.add_to_group(name, group);
@@ -317,7 +319,7 @@ impl Inventory {
         if let Some(priority) = priorities.iter().rev().find_map(|(_, value)| whole_number(value)) {
             group.priority = priority;
         }
-        set_vars(&mut group.vars, vars);
+        set_vars(&mut group.vars, vars, self.merging);
     }
 }
 
@@ -329,18 +331,32 @@ fn whole_number(node: &Node) -> Option<i64> {
     }
 }
 
-/// Adds `new` to `vars`; a later value replaces an earlier one of the same name.
-fn set_vars(vars: &mut Arc<Variables>, new: Variables) {
+/// Adds `new` to `vars`; a later value replaces an earlier one of the same name, or goes into it if both are mappings and `merging`.
+fn set_vars(vars: &mut Arc<Variables>, new: Variables, merging: bool) {
     if new.is_empty() {
         return;
     }
     let vars = Arc::make_mut(vars);
     for (name, value) in new {
         match vars.iter_mut().find(|(known, _)| known.value == name.value) {
+            Some(known) if merging => *known = (name, merged(&known.1, value)),
             Some(known) => *known = (name, value),
             None => vars.push((name, value)),
         }
     }
+}
+
+/// The mapping `above` put into the mapping `below`; anything else replaces what is below it.
+fn merged(below: &Node, above: Node) -> Node {
+    let (NodeKind::Map(known), NodeKind::Map(new)) = (&below.kind, &above.kind) else { return above };
+    let mut entries = known.clone();
+    for (key, value) in new {
+        match entries.iter_mut().find(|(known, _)| known.kind == key.kind) {
+            Some((_, before)) => *before = merged(before, value.clone()),
+            None => entries.push((key.clone(), value.clone())),
+        }
+    }
+    Node::new(NodeKind::Map(entries), above.span)
 }
 
 #[cfg(test)]

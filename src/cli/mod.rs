@@ -230,7 +230,7 @@ fn vault(command: &vault::VaultCommand) -> Outcome {
     let settings = settings::Settings::here();
     let mut console = vault::Console { input: &mut io::stdin(), output: &mut io::stdout(), ask: &vault::Terminal };
     command.run(&settings, &mut console).map_err(|error| match &error {
-        vault::VaultCommandError::Ambiguous(_) | vault::VaultCommandError::NoSuchId(..) => Stopped::usage(caused(&error)),
+        vault::VaultCommandError::Ambiguous(_) => Stopped::usage(caused(&error)),
         _ => Stopped::error(caused(&error)),
     })?;
     Ok(Exit::Success)

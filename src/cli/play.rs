@@ -128,10 +128,12 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
         let message = format!("No matching task \"{name}\" found. Note: --start-at-task can only follow static includes.");
         prepared.diags.push(Diagnostic::warning("no-such-task", message));
     }
-    let failed = prepared.diags.has_errors();
+    let wrong = prepared.diags.iter().find(|finding| finding.severity == Severity::Error);
+    // As in Ansible, a password that does not fit is not a file that cannot be read.
+    let broken = wrong.map(|finding| if finding.code == "vault" { Exit::Error } else { Exit::Unreachable });
     tell(&mut outputs, std::mem::take(&mut prepared.diags), &prepared.sources);
-    if failed {
-        return Ok(Exit::Unreachable);
+    if let Some(exit) = broken {
+        return Ok(exit);
     }
     if let Some(limit) = options.hosts.limit() {
         super::prepare::check_limit(&limit, &inventory, &prepared.sources)?;

@@ -67,6 +67,8 @@ fn listed(ids: &[String]) -> String {
 #[derive(Clone, Default)]
 pub struct Vault {
     passwords: Vec<(String, Zeroizing<Vec<u8>>)>,
+    /// Only passwords of the id that is written in an envelope are tried.
+    matching: bool,
     secrets: Secrets,
 }
 
@@ -97,6 +99,11 @@ impl Vault {
     /// Adds a password. One id may have several.
     pub fn add(&mut self, id: impl Into<String>, password: impl Into<Vec<u8>>) {
         self.passwords.push((id.into(), Zeroizing::new(password.into())));
+    }
+
+    /// Tries only passwords of the id that is written in an envelope.
+    pub fn match_ids(&mut self) {
+        self.matching = true;
     }
 
     /// Where whoever opens an envelope tells what must not be shown.
@@ -142,8 +149,10 @@ impl Vault {
         if self.passwords.is_empty() {
             return Err(VaultError::NoPassword { id: label });
         }
-        let named = |(id, _): &&(String, _)| Some(id.as_str()) == label.as_deref();
-        let candidates = self.passwords.iter().filter(named).chain(self.passwords.iter().filter(|password| !named(password)));
+        let written = if self.matching { label.as_deref().or(Some("default")) } else { label.as_deref() };
+        let named = |(id, _): &&(String, _)| Some(id.as_str()) == written;
+        let others = self.passwords.iter().filter(|password| !self.matching && !named(password));
+        let candidates = self.passwords.iter().filter(named).chain(others);
         let mut tried = Vec::new();
         for (id, password) in candidates {
             let keys = Keys::derive(password, &envelope.salt);
@@ -332,6 +341,9 @@ mod tests {
         assert_eq!((opened.plain.as_slice(), opened.id.as_str()), (&b"db_password: correct horse\n"[..], "prod"));
         // The id is a hint only: the password may be known by another name.
         assert_eq!(vault(&[("prod", "wrong"), ("other", "sesame")]).open_with_id(PROD_ID).unwrap().id, "other");
+        let mut matching = vault(&[("prod", "wrong"), ("other", "sesame"), ("default", "swordfish")]);
+        matching.match_ids();
+        assert!(matching.open(PROD_ID).is_err() && matching.open(PLAIN_ID).is_ok());
         // Indented, as an inline `!vault |` is before YAML takes the indentation away.
         assert!(both.open(&PLAIN_ID.replace('\n', "\n      ")).is_ok());
         assert!(both.open(&PLAIN_ID.replace('\n', "\r\n")).is_ok());

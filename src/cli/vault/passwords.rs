@@ -80,6 +80,9 @@ pub enum Purpose {
 /// See [`PasswordError`].
 pub fn collect(arguments: &VaultArgs, settings: &Settings, ask: &dyn Ask, purpose: Purpose) -> Result<Vault, PasswordError> {
     let mut vault = Vault::default();
+    if settings.vault_id_match {
+        vault.match_ids();
+    }
     for written in settings.vault_identity_list.iter().chain(&arguments.vault_id) {
         add(&mut vault, written, settings, ask, purpose)?;
     }

@@ -75,6 +75,7 @@ fn reading(criterion: &mut Criterion) {
                 collection_paths: Arc::default(),
                 mistakes: Mistakes::BeforeRun,
                 library: Arc::default(),
+                private_roles: None,
             };
             let mut diags = Diagnostics::default();
             let plan = compiler.text("bench.yml", &text, &mut diags);

@@ -156,3 +156,57 @@ fn a_pause_at_the_terminal_sees_every_key() {
         assert!(text.contains(says) && text.contains(&format!("rc {code}")), "{keys}: {text}");
     }
 }
+
+#[test]
+fn mappings_of_several_inventories_merge_where_the_configuration_says_so() {
+    let files =
+        [("one.yml", "all: {hosts: {h: {box: {a: 1, deep: {x: 1}}}}}\n"), ("two.yml", "all: {hosts: {h: {box: {a: 2, deep: {y: 2}}}}}\n")];
+    let playbook = "- hosts: h\n  gather_facts: false\n  tasks:\n    - debug: {msg: \"{{ box | to_json }}\"}\n";
+    let inventories = ["-i", "one.yml", "-i", "two.yml"];
+    let (_, text) = run(playbook, &files, &inventories, &[("ANSIBLE_HASH_BEHAVIOUR", "merge")]);
+    assert!(text.contains(r#"{\"a\": 2, \"deep\": {\"x\": 1, \"y\": 2}}"#), "{text}");
+    let (_, text) = run(playbook, &files, &inventories, &[]);
+    assert!(text.contains(r#"{\"a\": 2, \"deep\": {\"y\": 2}}"#), "{text}");
+}
+
+#[test]
+fn templates_come_in_the_encoding_and_with_the_mode_that_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("t.j2"), "{{ 'é€' }}").unwrap();
+    let tasks = "    - template: {src: t.j2, dest: ./out, output_encoding: windows-1252, mode: preserve}\n    - template: {src: t.j2, dest: ./no, output_encoding: latin-1}\n";
+    let (code, text) = run_in(folder.path(), &play(tasks), &[], &[]);
+    assert!(code == 2 && text.contains("can't encode"), "{code} {text}");
+    assert_eq!(fs::read(folder.path().join("out")).unwrap(), [0xe9, 0x80]);
+}
+
+#[test]
+fn two_passwords_of_one_id_are_a_choice() {
+    let folder = TempDir::new().unwrap();
+    for name in ["one", "two", "plain"] {
+        fs::write(folder.path().join(name), name).unwrap();
+    }
+    let vault = folder.path().join("ansible-vault");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rappel"), &vault).unwrap();
+    let done = Command::new(vault)
+        .args(["encrypt", "--vault-id", "one", "--vault-id", "two", "plain"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(5), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(fs::read(folder.path().join("plain")).unwrap(), b"plain");
+}
+
+#[test]
+fn a_broken_failure_limit_is_told_once() {
+    let tasks = "    - fail: {msg: no}\n    - debug: {msg: never}\n";
+    let (code, text) = run(&play(tasks).replace("  tasks:", "  max_fail_percentage: 0\n  tasks:"), &[], &[], &[]);
+    assert!(code == 2 && text.matches("NO MORE HOSTS LEFT").count() == 1, "{code} {text}");
+    let (code, text) = run(&play(tasks), &[], &[], &[]);
+    assert!(code == 2 && !text.contains("NO MORE HOSTS LEFT"), "{code} {text}");
+}
+
+#[test]
+fn a_range_is_a_list() {
+    let (code, text) = run(&play("    - debug: {msg: \"is {{ item }}\"}\n      loop: \"{{ range(2) }}\"\n"), &[], &[], &[]);
+    assert!(code == 0 && text.contains("is 0") && text.contains("is 1"), "{code} {text}");
+}

@@ -196,6 +196,14 @@ impl Journal {
         Ok(folders)
     }
 
+    /// Held while a transaction begins: two that begin at once, for the same transaction or for two, must see each other.
+    pub(super) fn turn(&self) -> Result<File, Failure> {
+        let folder = self.transactions();
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let locked = made.and_then(|()| File::open(&folder)).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|error| failed("make the journal", &folder, &error))
+    }
+
     /// Creates the log of a new transaction.
     pub(super) fn create(&self, begin: &Begin) -> Result<Transaction, Failure> {
         let folder = self.folder_of(&begin.id)?;

@@ -53,6 +53,7 @@ impl Journal {
     }
 
     fn begin(&self, begin: &Begin) -> Result<TransactionReply, Failure> {
+        let _turn = self.turn()?;
         if let Some(known) = self.open(&begin.id)? {
             return match known.state() {
                 State::Open => Ok(TransactionReply::Done),
@@ -269,4 +270,36 @@ fn prune(mut finished: Vec<(u64, Transaction)>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What came of it when all of `ids` begin at once in a new journal.
+    fn begun(ids: &[&str]) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::at(folder.path());
+        let begin = |id: &&str| Begin {
+            id: (*id).to_owned(),
+            participants: Vec::new(),
+            coordinator: String::new(),
+            host: String::new(),
+            confirm_within: 0,
+            purpose: String::new(),
+            keeps_decision: true,
+        };
+        std::thread::scope(|scope| {
+            let started: Vec<_> = ids.iter().map(|id| scope.spawn(|| journal.step(&TransactionStep::Begin(begin(id))))).collect();
+            started.into_iter().map(|thread| thread.join().unwrap()).filter(Result::is_ok).count()
+        })
+    }
+
+    #[test]
+    fn who_begins_at_the_same_moment_is_seen() {
+        for _ in 0..20 {
+            assert_eq!(begun(&["a", "b", "c", "d"]), 1, "a host is in one transaction at a time");
+            assert_eq!(begun(&["a"; 4]), 4, "one machine may have several names");
+        }
+    }
 }

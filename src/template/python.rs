@@ -144,11 +144,12 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Result<
 
 fn repeat(what: &Value, count: &Value) -> Result<Value> {
     let count = usize::try_from(as_whole(count).unwrap_or_default().max(0)).unwrap_or(usize::MAX);
-    let length = match what {
-        Value::Str(text) => text.len(),
-        other => other.as_items().map_or(0, |items| items.len()),
+    // An item takes some tens of bytes, and is then written as text.
+    let (length, most) = match what {
+        Value::Str(text) => (text.len(), 100_000_000),
+        other => (other.as_items().map_or(0, |items| items.len()), 1_000_000),
     };
-    if length.saturating_mul(count) > 100_000_000 {
+    if length.saturating_mul(count) > most {
         return Err(Error::failed("the repeated text or list is too large"));
     }
     Ok(match what {

@@ -1,5 +1,6 @@
 # Sourced by the comparisons: start_hosts N starts N OpenSSH servers on 127.0.1.x that end with the script, in the folder $lab,
-# with an inventory hosts.ini and a key `login`. Each keeps its journals in a folder of its own.
+# with an inventory hosts.ini and a key `login`. Each keeps its journals in a folder of its own,
+# and none reads the start files of this machine's shell (SHLVL), which would be measured in their place.
 lab=$(mktemp -d "${TMPDIR:-/tmp}/rappel-compare.XXXXXX")
 cleanup() {
     for pid in "$lab"/*.pid; do [ -f "$pid" ] && kill "$(cat "$pid")" 2>/dev/null; done
@@ -17,7 +18,7 @@ start_hosts() {
         address=127.0.$((1 + i / 250)).$((i % 250 + 1))
         printf '%s\n' "Port 2322" "ListenAddress $address" "HostKey $lab/host" "AuthorizedKeysFile $lab/login.pub" "StrictModes no" \
             "UsePAM no" "PasswordAuthentication no" "PermitRootLogin prohibit-password" "MaxStartups 1000" "MaxSessions 100" \
-            "PidFile $lab/$i.pid" "SetEnv RAPPEL_STATE_DIR=$lab/state/h$i" "Subsystem sftp internal-sftp" "LogLevel ERROR" "UseDNS no" >"$lab/$i.conf"
+            "PidFile $lab/$i.pid" "SetEnv RAPPEL_STATE_DIR=$lab/state/h$i SHLVL=2" "Subsystem sftp internal-sftp" "LogLevel ERROR" "UseDNS no" >"$lab/$i.conf"
         "$(command -v sshd || echo /usr/sbin/sshd)" -f "$lab/$i.conf"
         echo "h$i ansible_host=$address workdir=$lab/work/h$i" >>"$lab/hosts.ini"
         echo "[$address]:2322 $(cut -d' ' -f1,2 "$lab/host.pub")" >>"$lab/known_hosts"

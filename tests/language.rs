@@ -8,6 +8,8 @@ use std::{env, fs};
 
 use tempfile::TempDir;
 
+use crate::support::ansible_playbook as run_in;
+
 /// Cases where rappel prints something else; each is work to be done, or a row of COMPATIBILITY.md.
 const DIFFERS: &str = include_str!("conformance/differs.txt");
 
@@ -56,26 +58,6 @@ fn playbooks_print_what_ansible_prints() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Runs `playbook` in `folder` under the name of `ansible-playbook`: the exit status, and what was printed.
-fn run_in(folder: &Path, playbook: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
-    let program = folder.join("ansible-playbook");
-    if !program.exists() {
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rappel"), &program).unwrap();
-    }
-    fs::write(folder.join("play.yml"), playbook).unwrap();
-    let done = Command::new(program)
-        .args(["-i", "localhost,", "-c", "local", "play.yml"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("HOME", folder)
-        .env("ANSIBLE_NOCOLOR", "1")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-    (done.status.code().unwrap_or(-1), text.into_owned())
 }
 
 #[test]

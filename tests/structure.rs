@@ -1,10 +1,11 @@
 //! What playbooks are made of, where the answer is an exit status or a message: includes, imports, roles, delegation, the terminal.
 
-use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 use tempfile::TempDir;
+
+use crate::support::ansible_playbook as run_in;
 
 /// Runs `playbook` beside `files` under the name of `ansible-playbook`: the exit status, and what was printed.
 fn run(playbook: &str, files: &[(&str, &str)], arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
@@ -15,23 +16,6 @@ fn run(playbook: &str, files: &[(&str, &str)], arguments: &[&str], variables: &[
         fs::write(path, text).unwrap();
     }
     run_in(folder.path(), playbook, arguments, variables)
-}
-
-fn run_in(folder: &Path, playbook: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
-    let program = folder.join("ansible-playbook");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rappel"), &program).unwrap();
-    fs::write(folder.join("play.yml"), playbook).unwrap();
-    let done = Command::new(program)
-        .args(["-i", "localhost,", "-c", "local", "play.yml"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("HOME", folder)
-        .env("ANSIBLE_NOCOLOR", "1")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-    (done.status.code().unwrap_or(-1), text.into_owned())
 }
 
 fn play(tasks: &str) -> String {

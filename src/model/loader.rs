@@ -123,10 +123,9 @@ impl Loader {
         let mut found = Diagnostics::default();
         let node = yaml::parse_one(&self.sources, id, &mut found);
         diags.extend(found.into_vec().into_iter().filter_map(|finding| match self.duplicate_keys {
-            _ if finding.code != "duplicate-key" => Some(finding),
-            DuplicateKeys::Warned => Some(finding),
-            DuplicateKeys::Refused => Some(Diagnostic { severity: Severity::Error, ..finding }),
-            DuplicateKeys::Ignored => None,
+            DuplicateKeys::Refused if finding.code == "duplicate-key" => Some(Diagnostic { severity: Severity::Error, ..finding }),
+            DuplicateKeys::Ignored if finding.code == "duplicate-key" => None,
+            _ => Some(finding),
         }));
         node
     }

@@ -39,7 +39,7 @@ fn encoded(text: &str) -> String {
 pub(super) fn multipart(machine: &Machine, body: &Value, boundary: &str) -> Result<Vec<u8>, Failure> {
     let wrong = |why: String| Failure::new(format!("failed to parse body as form-multipart: {why}"));
     let Value::Map(fields) = body else {
-        return Err(wrong(format!("Mapping is required, cannot be type {}", named(body))));
+        return Err(wrong(format!("Mapping is required, cannot be type {}", body.python_type())));
     };
     let mut out = Vec::new();
     for (name, value) in fields {
@@ -47,24 +47,11 @@ pub(super) fn multipart(machine: &Machine, body: &Value, boundary: &str) -> Resu
         match value {
             Value::Str(text) => out.extend(format!("\r\n\r\n{text}\r\n").into_bytes()),
             Value::Map(part) => out.extend(file(machine, part).map_err(|failure| wrong(failure.msg))?),
-            other => return Err(wrong(format!("value must be a string, or mapping, cannot be type {}", named(other)))),
+            other => return Err(wrong(format!("value must be a string, or mapping, cannot be type {}", other.python_type()))),
         }
     }
     out.extend(format!("--{boundary}--\r\n").into_bytes());
     Ok(out)
-}
-
-/// What Python calls a value.
-fn named(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int",
-        Value::Float(_) => "float",
-        Value::Str(_) => "str",
-        Value::List(_) => "list",
-        Value::Map(_) => "dict",
-    }
 }
 
 /// The rest of the head of one part, and the part.

@@ -150,7 +150,7 @@ impl Compiler {
     }
 
     fn task(&self, task: &model::Task, place: &Place, collected: &mut Collected, diags: &mut Diagnostics) -> Vec<Item> {
-        if let Some(misuse) = super::misuse::found(task, &place.context, place) {
+        if let Some(misuse) = super::misuse::found(task, place) {
             diags.push(misuse);
             return Vec::new();
         }

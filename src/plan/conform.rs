@@ -192,7 +192,7 @@ fn convert(kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::Bool => bool::decode(value).map(drop).map_err(|_| not_boolean(&value.to_text())),
         Kind::Map => Map::decode(value).map(drop).map_err(|_| match value {
             Value::Str(_) => "dictionary requested, could not parse JSON or key=value".to_owned(),
-            other => format!("<class '{}'> cannot be converted to a dict", class(other)),
+            other => format!("<class '{}'> cannot be converted to a dict", other.python_type()),
         }),
         Kind::List(_) | Kind::Choice(_) | Kind::Str | Kind::Path | Kind::Mode | Kind::Any | Kind::LocalFile | Kind::LocalTemplate => Ok(()),
     }
@@ -212,20 +212,7 @@ fn unconvertible(what: &str, name: &str, kind: &Kind, value: &Value, reason: &st
         Kind::Map => "dict",
         _ => "str",
     };
-    format!("{what} '{name}' is of type {} and we were unable to convert to {wanted}: {reason}", class(value))
-}
-
-/// What Python calls the type of `value`.
-fn class(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int",
-        Value::Float(_) => "float",
-        Value::Str(_) => "str",
-        Value::List(_) => "list",
-        Value::Map(_) => "dict",
-    }
+    format!("{what} '{name}' is of type {} and we were unable to convert to {wanted}: {reason}", value.python_type())
 }
 
 #[cfg(test)]

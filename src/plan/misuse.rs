@@ -1,19 +1,18 @@
 //! What a task may not ask for, though each of its parts is fine.
 
-use super::Context;
 use super::compile::{Place, short_name};
 use crate::model::Task;
 use crate::text::{Diagnostic, Node, NodeKind};
 
-/// What is wrong with `task`, in Ansible's words; `context` is what it inherits.
-pub(super) fn found(task: &Task, context: &Context, place: &Place) -> Option<Diagnostic> {
+/// What is wrong with `task`, in Ansible's words.
+pub(super) fn found(task: &Task, place: &Place) -> Option<Diagnostic> {
     match short_name(&task.action.module.value) {
         "import_tasks" => apply_of_import(task),
         "import_role" => apply_of_import(task).or_else(|| unnamed_file(task)),
         "include_role" => unnamed_file(task),
         "include_tasks" => no_file(task),
         "meta" if task.action.args.free.as_ref().and_then(Node::as_str) == Some("end_role") => {
-            let why = match (place.handler, &context.role) {
+            let why = match (place.handler, &place.context.role) {
                 (true, _) => "from a handler",
                 (false, None) => "from outside of a role",
                 (false, Some(_)) => return None,

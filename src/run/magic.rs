@@ -123,12 +123,16 @@ impl Magic {
         }
         match name {
             "role_name" | "role_path" | "ansible_role_name" => self.context.role.is_some(),
-            "ansible_parent_role_names" | "ansible_parent_role_paths" => {
-                self.context.role.as_ref().is_some_and(|role| role.nested && !role.parents.is_empty())
-            }
+            "ansible_parent_role_names" | "ansible_parent_role_paths" => self.parents().is_some(),
             "ansible_limit" => self.shared.settings.limit.is_some(),
             _ => true,
         }
+    }
+
+    /// The roles around an included or imported one, the nearest first; `None` where there are none to tell of.
+    fn parents(&self) -> Option<impl Iterator<Item = &Arc<Role>>> {
+        let role = self.context.role.as_ref().filter(|role| role.nested && !role.parents.is_empty())?;
+        Some(role.parents.iter().rev())
     }
 
     fn value(&self, name: &str) -> Option<Value> {
@@ -153,16 +157,8 @@ impl Magic {
             "role_name" => role?.name.as_str().into(),
             "role_path" => text(&role?.path),
             "role_uuid" => role?.identity.as_str().into(),
-            "ansible_parent_role_names" => {
-                list(role.filter(|role| role.nested && !role.parents.is_empty())?.parents.iter().rev().map(|parent| parent.name.clone()))
-            }
-            "ansible_parent_role_paths" => list(
-                role.filter(|role| role.nested && !role.parents.is_empty())?
-                    .parents
-                    .iter()
-                    .rev()
-                    .map(|parent| parent.path.display().to_string()),
-            ),
+            "ansible_parent_role_names" => list(self.parents()?.map(|parent| parent.name.clone())),
+            "ansible_parent_role_paths" => list(self.parents()?.map(|parent| parent.path.display().to_string())),
             "ansible_collection_name" => role?.collection.clone()?.into(),
             "playbook_dir" => text(&self.play.plan.dir),
             "ansible_search_path" => list(search_path(&self.play, &self.context).into_iter().map(|path| path.display().to_string())),

@@ -80,6 +80,19 @@ impl Value {
         }
     }
 
+    /// What Python calls its type, for messages that are Ansible's.
+    pub fn python_type(&self) -> &'static str {
+        match self {
+            Self::Null => "NoneType",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Str(_) => "str",
+            Self::List(_) => "list",
+            Self::Map(_) => "dict",
+        }
+    }
+
     /// A boolean as Ansible coerces module parameters: `yes`, `on`, `1`, `t`, `y` and their opposites, in any case.
     pub fn to_bool(&self) -> Option<bool> {
         match self {

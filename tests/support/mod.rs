@@ -8,6 +8,7 @@ pub mod sshd;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A program to send as the agent: the test build of `rappel`, by way of a script, so that no nested build is needed. Its
 /// digest is another for each `folder`, so that no test finds the agent of another.
@@ -17,4 +18,24 @@ pub fn agent_script(folder: &Path) -> PathBuf {
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
+}
+
+/// Runs `playbook` in `folder` under the name of `ansible-playbook`: the exit status, and what was printed.
+pub fn ansible_playbook(folder: &Path, playbook: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let program = folder.join("ansible-playbook");
+    if !program.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rappel"), &program).unwrap();
+    }
+    std::fs::write(folder.join("play.yml"), playbook).unwrap();
+    let done = Command::new(program)
+        .args(["-i", "localhost,", "-c", "local", "play.yml"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("ANSIBLE_NOCOLOR", "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    (done.status.code().unwrap_or(-1), text.into_owned())
 }

@@ -140,7 +140,7 @@ fn a_plan_and_a_preflight_change_nothing() {
     let (exit, out) = fleet.rappel(&[&TWO[..], &["--plan-only"]].concat());
     assert_eq!((exit, fleet.versions()[0].as_str()), (0, ""), "{out}");
     let (exit, out) = fleet.rappel(&["preflight", "test"]);
-    assert!(exit == 0 && out.contains("5 passed, 0 failed"), "{out}");
+    assert!(exit == 0 && out.contains("6 passed, 0 failed"), "{out}");
 }
 
 #[test]

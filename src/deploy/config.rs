@@ -133,6 +133,8 @@ section! {
         insecure_registries: Vec<String> = Vec::new(),
         /// Megabytes that must be free on the machine that runs rappel.
         free_mb: u64 = 1024_u64,
+        /// Seconds that a host's clock may differ from this machine's. 0 when nobody looks.
+        clock_seconds: u64 = 5_u64,
         /// Seconds that a single question may take.
         timeout: u64 = 10_u64,
     }

@@ -8,9 +8,9 @@ use futures::future::join_all;
 
 use super::config::Environment;
 use super::fleet::{CallError, Fleet};
-use super::registry::{self, Found};
+use super::registry::{self, Found, Logins};
 use crate::event::CheckStatus;
-use crate::wire::Map;
+use crate::wire::{Map, Value};
 
 /// One check and its answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,9 +40,11 @@ pub async fn run(
 ) -> Vec<Check> {
     let mut checks = vec![secrets(environment, variables), branch(environment, variables), disk(environment), key(environment)];
     checks.push(inventory(environment, hosts));
-    let (found, reached) = tokio::join!(look_for_images(environment, images), reach(fleet, hosts));
+    let (found, reached, clocks) =
+        tokio::join!(look_for_images(environment, images, variables), reach(fleet, hosts), clocks(fleet, environment, hosts));
     checks.extend(found);
     checks.extend(reached);
+    checks.push(clocks);
     checks
 }
 
@@ -121,13 +123,14 @@ fn inventory(environment: &Environment, hosts: &[String]) -> Check {
     check("inventory", Instant::now(), answer)
 }
 
-async fn look_for_images(environment: &Environment, images: &[String]) -> Vec<Check> {
+async fn look_for_images(environment: &Environment, images: &[String], variables: Variables<'_>) -> Vec<Check> {
     let settings = &environment.preflight;
+    let logins = &Logins::read(variables);
     let limit = Duration::from_secs(settings.timeout);
     let looked = images.iter().map(|image| async move {
         let started = Instant::now();
         let answer = if settings.images {
-            match registry::look(image, &settings.insecure_registries, limit).await {
+            match registry::look(image, &settings.insecure_registries, logins, limit).await {
                 Found::Yes(digest) => (CheckStatus::Passed, digest),
                 Found::No => (CheckStatus::Failed, "the registry has no such image".to_owned()),
                 Found::Unknown(why) => (CheckStatus::Warned, format!("cannot ask the registry: {why}")),
@@ -151,4 +154,37 @@ async fn reach(fleet: &Arc<dyn Fleet>, hosts: &[String]) -> Vec<Check> {
         Check { host: Some(host.clone()), ..check("host answers", started, answer) }
     });
     join_all(reached).await
+}
+
+/// Whether the hosts' clocks say what this machine's does: certificates, tokens and the health checks go by it.
+async fn clocks(fleet: &Arc<dyn Fleet>, environment: &Environment, hosts: &[String]) -> Check {
+    let (started, limit) = (Instant::now(), environment.preflight.clock_seconds);
+    if limit == 0 {
+        return check("clocks", started, (CheckStatus::Skipped, "`preflight.clock_seconds` is 0".to_owned()));
+    }
+    let asked = hosts.iter().map(|host| async move { Some((host, ahead(fleet, host).await?)) });
+    // A host that does not answer is the matter of another check.
+    let known: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    let off: Vec<_> =
+        known.iter().filter(|(_, ahead)| ahead.unsigned_abs() > limit).map(|(host, ahead)| describe_clock(host, *ahead)).collect();
+    let answer = match off.as_slice() {
+        [] => (CheckStatus::Passed, format!("{} within {limit} s of this machine's", known.len())),
+        off => (CheckStatus::Failed, format!("{}; set the clock that is wrong, or raise `preflight.clock_seconds`", off.join(", "))),
+    };
+    check("clocks", started, answer)
+}
+
+fn describe_clock(host: &str, ahead: i64) -> String {
+    let word = if ahead > 0 { "ahead of" } else { "behind" };
+    format!("`{host}` is {} s {word} this machine", ahead.unsigned_abs())
+}
+
+/// Whole seconds that a host's clock is ahead, however long the answer was under way; `None` when it does not say.
+async fn ahead(fleet: &Arc<dyn Fleet>, host: &str) -> Option<i64> {
+    let now = || jiff::Timestamp::now().as_second();
+    let words = ["date", "+%s"].map(Value::from).to_vec();
+    let before = now();
+    let outcome = fleet.call(host, "command", Map::from_iter([("argv".to_owned(), Value::List(words))])).await.ok()?;
+    let there: i64 = outcome.data.get("stdout")?.to_text().trim().parse().ok()?;
+    Some(if there < before { there - before } else { (there - now()).max(0) })
 }

@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "only tests call this, and a skipped one says so")]
 
 mod api;
+mod clock;
 mod command;
 mod cost;
 mod death;
 mod engine;
 mod failure;
 mod parts;
+mod registry;
 mod release;
 mod rules;
 mod turns;

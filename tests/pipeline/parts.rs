@@ -48,7 +48,8 @@ pub fn installed() -> Option<[PathBuf; 4]> {
     }
 }
 
-fn start(program: &Path, arguments: &[String], folder: &Path, port: u16) -> Server {
+/// Starts a server, and waits until it listens on its port.
+pub fn start(program: &Path, arguments: &[String], folder: &Path, port: u16) -> Server {
     let log = fs::File::create(folder.join("log")).unwrap();
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

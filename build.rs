@@ -108,12 +108,19 @@ fn build(name: &str, target_dir: &Path) -> Result<PathBuf, String> {
 /// Fixed addresses and no tables for unwinding: a fifth of the size. The worker reads what its controller sends, and panics abort.
 /// Instructions that occur again and again become calls: another twenty-fifth; hashing and inflating hardly have any.
 ///
-/// The standard library comes with its tables, and only the linker can leave them out. Those of the C library's start files stay:
-/// they end the list that these files register.
+/// The standard library comes with those tables, and with what finds a panic's source lines in a program's debug information, which
+/// is a tenth of the worker; [`rappel::agent::main`] never asks for either. Only the linker can leave them out: the tables by
+/// dropping them (those of the C library's start files end the list that these files register, and stay), the code by giving it
+/// addresses without contents.
 fn small(target_dir: &Path) -> Result<String, String> {
-    let script = target_dir.join("no-unwinding.ld");
-    let text =
-        "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .text;\n";
+    const SOURCE_LINES: &str = "*gimli* *addr2line* *backtrace_rs* *rustc_demangle* *libunwind* _Unwind* unw_* __unw_* unwind_phase2*";
+    let functions: Vec<String> = SOURCE_LINES.split(' ').map(|name| format!(".text.{name}")).collect();
+    let script = target_dir.join("small.ld");
+    let text = format!(
+        "SECTIONS {{ .never_run (NOLOAD) : {{ *({}) }} }} INSERT AFTER .fini;\n\
+         SECTIONS {{ /DISCARD/ : {{ *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) }} }} INSERT AFTER .text;\n",
+        functions.join(" ")
+    );
     fs::create_dir_all(target_dir)
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| format!("cannot write {}: {error}", script.display()))?;

@@ -57,6 +57,10 @@ impl Default for Host {
 
 /// Runs the program `rappel-agent`: the agent itself until its input ends, or what it starts beside itself.
 pub fn main() -> ExitCode {
+    // The hook that comes with the standard library can look for source lines, and what does that is not in the worker as it ships.
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(io::stderr(), "rappel-agent: {panic}"); // the last word, if anybody listens
+    }));
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     // The executable of this process, whatever has become of its file; `rappel __agent` is this program too.
     let mut program = vec![OsString::from("/proc/self/exe")];

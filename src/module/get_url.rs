@@ -4,14 +4,14 @@
 //! - get_url: {url: "https://example.com/app.tar.gz", dest: /opt/app.tar.gz, checksum: "sha256:…", mode: "0644"}
 //! ```
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::time::{Instant, SystemTime};
 
 use super::prelude::*;
 use super::Field as _;
-use super::web::{authorization, identity, replace};
+use super::web::Access;
 use crate::machine::clock::{Moment, Period};
-use crate::machine::http::{Answer, Exchange};
+use crate::machine::http::Answer;
 use crate::machine::{Algorithm, Content};
 
 params! {
@@ -26,37 +26,16 @@ params! {
         force | thirsty: bool = false,
         /// Keep what was there as `dest.PID.date~`.
         backup: bool = false,
-        /// Headers.
-        headers: Option<Map>,
         /// Seconds for everything together.
         timeout: i64 = 10,
-        /// Check certificates.
-        validate_certs: bool = true,
-        /// Certificates to trust instead of the system's.
-        ca_path: Option<PathText>,
         /// User for basic authentication.
         url_username | username: Option<String>,
         /// Password for basic authentication.
         url_password | password: Option<String>,
-        /// Send user and password at once instead of when asked.
-        force_basic_auth: bool = false,
-        /// What we call ourselves.
-        http_agent: String = "ansible-httpget",
-        /// Use the proxies of the environment.
-        use_proxy: bool = true,
-        /// A certificate to show, and its key unless that is in `client_key`.
-        client_cert: Option<PathText>,
-        /// The key of that certificate.
-        client_key: Option<PathText>,
-        /// Take user and password from `~/.netrc` of the host when none is given.
-        use_netrc: bool = true,
-        /// Headers that a redirect does not get.
-        unredirected_headers: Vec<String> = Vec::<String>::new(),
-        /// Unpack what comes packed by gzip.
-        decompress: bool = true,
         /// Taken for playbooks that set it; files are made beside `dest`.
         tmp_dest: Option<PathText>,
     }
+    group = access: Access;
     group = file: FileAttributes;
 }
 
@@ -142,28 +121,15 @@ impl GetUrl {
             let body = machine.read(&machine.path(path)).map_err(|failure| self.failed(url, format!("Request failed: {}", failure.msg), begun))?;
             return Ok(Answer { status: 200, reason: "OK".to_owned(), url: url.to_owned(), body, ..Answer::default() });
         }
-        let mut headers = vec![("User-Agent".to_owned(), self.http_agent.clone())];
-        headers.extend(since.map(|time| ("If-Modified-Since".to_owned(), http_date(time))));
+        let mut own = Vec::new();
+        own.extend(since.map(|time| ("If-Modified-Since".to_owned(), http_date(time))));
         if self.force {
-            headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
+            own.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
         }
-        for (name, value) in self.headers.iter().flatten() {
-            replace(&mut headers, Some((name.clone(), value.to_text())));
+        let mut exchange = self.access.exchange(machine, url, (self.url_username.as_ref(), self.url_password.as_ref()), own, self.timeout);
+        if machine.checking() && url == self.url {
+            "HEAD".clone_into(&mut exchange.method);
         }
-        let given = self.url_username.as_deref().map(|user| (user, self.url_password.as_deref().unwrap_or_default()));
-        replace(&mut headers, authorization(machine, url, given, self.use_netrc));
-        let exchange = Exchange {
-            method: if machine.checking() && url == self.url { "HEAD".to_owned() } else { "GET".to_owned() },
-            headers,
-            timeout: Duration::from_secs(self.timeout.max(1).unsigned_abs()),
-            validate: self.validate_certs,
-            ca_path: self.ca_path.as_ref().map(|path| PathBuf::from(&path.0)),
-            proxy: self.use_proxy,
-            client: identity(machine, self.client_cert.as_ref(), self.client_key.as_ref()),
-            unpack: self.decompress,
-            unredirected: self.unredirected_headers.clone(),
-            ..machine.asking(url)
-        };
         let failed = |msg: String, status: i64| self.failed(url, msg, begun).with("status_code", status);
         let answer = exchange.send().map_err(|error| failed(format!("Request failed: {error}"), -1))?;
         if answer.status >= 400 {
@@ -217,6 +183,8 @@ impl GetUrl {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -342,7 +342,8 @@ macro_rules! choice {
 /// Declares a module's parameters: `name | alias: Type = default,` each with a doc comment.
 ///
 /// A type without default is required, unless it is an `Option`. An alias that is no Rust name stands in quotes. Optional
-/// tails: `group = file: FileAttributes;` takes in the parameters of another declaration; `free_form = name;`; `rules = [..];`.
+/// tails: `group = file: FileAttributes;` takes in the parameters of another declaration, as often as wanted; `free_form = name;`;
+/// `rules = [..];`.
 #[macro_export]
 macro_rules! params {
     (
@@ -350,7 +351,7 @@ macro_rules! params {
         pub struct $name:ident {
             $( $(#[doc = $doc:literal])* $field:ident $(| $alias:tt)* : $ty:ty $(= $default:expr)? ),* $(,)?
         }
-        $(group = $group:ident : $group_ty:ty;)?
+        $(group = $group:ident : $group_ty:ty;)*
         $(free_form = $free_form:ident;)?
         $(rules = [$($rule:expr),* $(,)?];)?
     ) => {
@@ -359,7 +360,7 @@ macro_rules! params {
         #[allow(dead_code, unreachable_pub, clippy::struct_excessive_bools, clippy::struct_field_names, clippy::allow_attributes, reason = "parameters of a private module")]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $ty, )*
-            $( #[doc = "Parameters that several modules share."] pub $group: $group_ty, )?
+            $( #[doc = "Parameters that several modules share."] pub $group: $group_ty, )*
         }
 
         impl $crate::module::Declared for $name {
@@ -375,7 +376,7 @@ macro_rules! params {
                             doc: concat!($($doc, "\n"),*),
                         }
                     ),*];
-                    const SHARED: &[&[$crate::module::Param]] = &[$(<$group_ty as $crate::module::Declared>::SPEC.params)?];
+                    const SHARED: &[&[$crate::module::Param]] = &[$(<$group_ty as $crate::module::Declared>::SPEC.params),*];
                     const ALL: [$crate::module::Param; $crate::module::count(OWN, SHARED)] = $crate::module::joined(OWN, SHARED);
                     &ALL
                 },
@@ -391,7 +392,7 @@ macro_rules! params {
             fn blank() -> Self {
                 Self {
                     $($field: <$ty as $crate::module::Field>::blank(),)*
-                    $($group: <$group_ty as $crate::module::Declared>::blank(),)?
+                    $($group: <$group_ty as $crate::module::Declared>::blank(),)*
                 }
             }
 
@@ -405,33 +406,39 @@ macro_rules! params {
                         default
                     }, problem);
                 )*
-                $(<$group_ty as $crate::module::Declared>::fill(&mut self.$group, params, problem);)?
+                $(<$group_ty as $crate::module::Declared>::fill(&mut self.$group, params, problem);)*
             }
         }
     };
 }
 
 /// How many parameters a declaration and the groups that it takes in have together.
-pub const fn count(own: &[Param], shared: &[&[Param]]) -> usize {
-    match shared {
-        [] => own.len(),
-        [group, ..] => own.len() + group.len(),
-    }
-}
-
-/// The parameters of a declaration, then those of the group that it takes in; `N` is their [`count`].
-pub const fn joined<const N: usize>(own: &[Param], shared: &[&[Param]]) -> [Param; N] {
-    const NONE: Param = Param { name: "", aliases: &[], kind: Kind::Any, required: false, default: "", doc: "" };
-    let mut all = [NONE; N];
-    copy_into(all.as_mut_slice(), own);
-    if let ([group, ..], (_, rest)) = (shared, all.as_mut_slice().split_at_mut(own.len())) {
-        copy_into(rest, group);
+pub const fn count(own: &[Param], mut shared: &[&[Param]]) -> usize {
+    let mut all = own.len();
+    while let [group, groups @ ..] = shared {
+        all += group.len();
+        shared = groups;
     }
     all
 }
 
-const fn copy_into(mut target: &mut [Param], mut source: &[Param]) {
-    while let ([slot, slots @ ..], [param, params @ ..]) = (target, source) {
+/// The parameters of a declaration, then those of the groups that it takes in; `N` is their [`count`].
+pub const fn joined<const N: usize>(own: &[Param], mut shared: &[&[Param]]) -> [Param; N] {
+    const NONE: Param = Param { name: "", aliases: &[], kind: Kind::Any, required: false, default: "", doc: "" };
+    let mut all = [NONE; N];
+    let mut left = copy_into(all.as_mut_slice(), own);
+    while let [group, groups @ ..] = shared {
+        left = copy_into(left, group);
+        shared = groups;
+    }
+    all
+}
+
+/// What is left of `target` behind them.
+const fn copy_into<'a>(mut target: &'a mut [Param], mut source: &[Param]) -> &'a mut [Param] {
+    loop {
+        let [param, params @ ..] = source else { return target };
+        let [slot, slots @ ..] = target else { return &mut [] };
         *slot = *param;
         (target, source) = (slots, params);
     }
@@ -458,20 +465,31 @@ mod tests {
         }
     }
     params! {
+        pub struct Other {
+            /// From another group.
+            owner: Option<String>,
+        }
+    }
+    params! {
         pub struct Unit {
             /// Its own.
             r#type | daemon_type | "daemon-type": String,
         }
         group = shared: Shared;
+        group = other: Other;
     }
 
     #[test]
-    fn a_declaration_takes_in_a_group_and_names_that_are_no_rust_names() {
+    fn a_declaration_takes_in_groups_and_names_that_are_no_rust_names() {
         let spec = Unit::SPEC;
-        assert_eq!(spec.params.iter().map(|param| param.name).collect::<Vec<_>>(), ["type", "mode"]);
+        assert_eq!(spec.params.iter().map(|param| param.name).collect::<Vec<_>>(), ["type", "mode", "owner"]);
         assert_eq!(spec.find("daemon-type").map(|param| param.name), Some("type"));
-        let given = Map::from_iter([("type".to_owned(), "notify".into()), ("mode".to_owned(), "0644".into())]);
+        let given =
+            Map::from_iter([("type".to_owned(), "notify".into()), ("mode".to_owned(), "0644".into()), ("owner".to_owned(), "me".into())]);
         let unit = Unit::decode(&given).unwrap();
-        assert_eq!((unit.r#type.as_str(), unit.shared.mode), ("notify", Some(ModeText("0644".to_owned()))));
+        assert_eq!(
+            (unit.r#type.as_str(), unit.shared.mode, unit.other.owner),
+            ("notify", Some(ModeText("0644".to_owned())), Some("me".to_owned()))
+        );
     }
 }

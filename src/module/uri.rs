@@ -6,13 +6,13 @@
 //!   until: health.json.status == "UP"
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::prelude::*;
 use crate::choice;
 use super::form;
 use super::get_url::{http_date, name_of};
-use super::web::{authorization, identity, replace, without};
+use super::web::{Access, without};
 use crate::machine::Stat;
 use crate::machine::http::{Answer, Exchange};
 
@@ -50,8 +50,6 @@ params! {
         src: Option<LocalFile>,
         /// `src`, and the files of a form, are on the host.
         remote_src: bool = false,
-        /// Headers.
-        headers: Option<Map>,
         /// Answers that count as success.
         status_code: Vec<i64> = [200],
         /// Put the answer's text into the result.
@@ -66,35 +64,16 @@ params! {
         follow_redirects: Follow = Follow::Safe,
         /// Seconds for everything together.
         timeout: i64 = 30,
-        /// Check certificates.
-        validate_certs: bool = true,
-        /// Certificates to trust instead of the system's.
-        ca_path: Option<PathText>,
         /// User for basic authentication.
         url_username | user: Option<String>,
         /// Password for basic authentication.
         url_password | password: Option<String>,
-        /// Send user and password at once instead of when asked.
-        force_basic_auth: bool = false,
-        /// What we call ourselves.
-        http_agent: String = "ansible-httpget",
-        /// Use the proxies of the environment.
-        use_proxy: bool = true,
-        /// A certificate to show, and its key unless that is in `client_key`.
-        client_cert: Option<PathText>,
-        /// The key of that certificate.
-        client_key: Option<PathText>,
-        /// Take user and password from `~/.netrc` of the host when none is given.
-        use_netrc: bool = true,
-        /// Headers that a redirect does not get.
-        unredirected_headers: Vec<String> = Vec::<String>::new(),
-        /// Unpack what comes packed by gzip.
-        decompress: bool = true,
         /// The socket to talk to instead of the URL's host.
         unix_socket: Option<PathText>,
         /// Ask caches for a fresh answer.
         force: bool = false,
     }
+    group = access: Access;
     group = file: FileAttributes;
 }
 
@@ -128,26 +107,17 @@ impl Uri {
     }
 
     fn exchange(&self, machine: &Machine) -> Result<Exchange, Failure> {
-        let mut headers: Vec<(String, String)> = vec![("User-Agent".to_owned(), self.http_agent.clone())];
         let (body, kind) = self.body(machine)?;
-        if let Some(kind) = kind {
-            headers.push(("Content-Type".to_owned(), kind));
-        }
+        let mut own: Vec<(String, String)> = kind.map(|kind| ("Content-Type".to_owned(), kind)).into_iter().collect();
         if self.force {
-            headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
+            own.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
         }
         if let (Some(dest), false) = (&self.dest, self.force)
             && let Some(there) = machine.stat(&machine.path(&dest.0), true)?.filter(Stat::is_file)
             && let Ok(modified) = there.meta.modified()
         {
-            headers.push(("If-Modified-Since".to_owned(), http_date(modified)));
+            own.push(("If-Modified-Since".to_owned(), http_date(modified)));
         }
-        for (name, value) in self.headers.iter().flatten() {
-            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            headers.push((name.clone(), value.to_text()));
-        }
-        let given = self.url_username.as_deref().map(|user| (user, self.url_password.as_deref().unwrap_or_default()));
-        replace(&mut headers, authorization(machine, &self.url, given, self.use_netrc));
         let method = self.method.to_uppercase();
         let redirects = match self.follow_redirects {
             Follow::All | Follow::Yes | Follow::Urllib2 => 10,
@@ -156,18 +126,11 @@ impl Uri {
         };
         Ok(Exchange {
             method,
-            headers,
             body,
             redirects,
-            timeout: Duration::from_secs(self.timeout.max(1).unsigned_abs()),
-            validate: self.validate_certs,
-            ca_path: self.ca_path.as_ref().map(|path| machine.path(&path.0)),
-            proxy: self.use_proxy,
-            client: identity(machine, self.client_cert.as_ref(), self.client_key.as_ref()),
+            plain_redirects: self.follow_redirects == Follow::Urllib2,
             socket: self.unix_socket.as_ref().map(|path| machine.path(&path.0)),
-            unpack: self.decompress,
-            unredirected: self.unredirected_headers.clone(),
-            ..machine.asking(self.url.as_str())
+            ..self.access.exchange(machine, &self.url, (self.url_username.as_ref(), self.url_password.as_ref()), own, self.timeout)
         })
     }
 

@@ -40,6 +40,8 @@ pub struct Exchange {
     pub timeout: Duration,
     /// Redirects that are followed; 0 to take the redirect itself as the answer.
     pub redirects: u32,
+    /// Follow redirects only as Python's own `urllib` does: those of `POST` that make it a `GET`, and those of `GET` and `HEAD`.
+    pub plain_redirects: bool,
     /// Whether certificates are checked.
     pub validate: bool,
     /// Certificates to trust instead of the system's.
@@ -102,6 +104,7 @@ impl Exchange {
             body: Vec::new(),
             timeout: Duration::from_secs(30),
             redirects: 10,
+            plain_redirects: false,
             validate: true,
             ca_path: None,
             proxy: true,
@@ -132,7 +135,8 @@ impl Exchange {
         let mut asked = Outgoing { method: self.method.clone(), headers: self.headers.clone(), body: &self.body, unpack: self.unpack };
         for _ in 0..self.redirects {
             let answer = self.ask_known(&url, &asked)?;
-            let Some(location) = redirect(&answer) else { return Ok(answer) };
+            let safe = matches!(asked.method.as_str(), "GET" | "HEAD") || asked.method == "POST" && matches!(answer.status, 301..=303);
+            let Some(location) = redirect(&answer).filter(|_| safe || !self.plain_redirects) else { return Ok(answer) };
             url = url.join(location)?;
             asked.headers.retain(|(name, _)| !self.unredirected.iter().any(|kept| kept.eq_ignore_ascii_case(name)));
             if answer.status == 303 && asked.method != "HEAD" || matches!(answer.status, 301 | 302) && asked.method == "POST" {

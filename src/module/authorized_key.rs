@@ -123,7 +123,11 @@ impl Module for AuthorizedKey {
             edit.save(machine, &path, bytes)?;
         }
         let (keyfile, key) = (path.display().to_string(), self.key.clone());
-        Ok(machine.outcome().with("user", self.user).with("key", key).with("keyfile", keyfile).with("exclusive", self.exclusive))
+        let described = machine.describe(&path);
+        let outcome = machine.outcome().with_all(described).with("user", self.user).with("key", key).with("path", keyfile.as_str()).with("keyfile", keyfile);
+        let options = self.key_options.map_or(Value::Null, Value::from);
+        let outcome = outcome.with("exclusive", self.exclusive).with("follow", self.follow).with("manage_dir", self.manage_dir);
+        Ok(outcome.with("key_options", options).with("validate_certs", self.validate_certs))
     }
 }
 

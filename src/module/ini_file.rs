@@ -115,7 +115,8 @@ impl IniFile {
             (option, State::Present, None) => {
                 end_last_line(&mut lines);
                 if let Some(name) = self.section.as_deref().filter(|name| !name.is_empty()) {
-                    if lines.last().is_some_and(|line| !bare(line).trim().is_empty()) {
+                    if lines.is_empty() {
+                        // As in Ansible, byte for byte.
                         lines.push("\n".to_owned());
                     }
                     lines.push(format!("[{name}]\n"));

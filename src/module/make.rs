@@ -49,10 +49,12 @@ impl Module for Make {
                 machine.mark_changed();
             }
         } else if !asked.succeeded() {
-            let ran = machine.act(&command, Undo::Impossible(format!("make {}", self.target.as_deref().unwrap_or_default())))?;
+            let ran = machine.act(&command, Undo::Impossible(format!("make {}", self.target.as_deref().unwrap_or_default())));
+            let ran = ran.map_err(|failure| failure.with("cmd", shown.as_str()))?;
             (stdout, stderr) = (ran.stdout_text(), ran.stderr_text());
         }
-        let outcome = machine.outcome().with("stdout", stdout).with("stderr", stderr).with("command", shown).with("chdir", self.chdir.0);
+        let bare = |text: &str| text.trim_end_matches(['\r', '\n']).to_owned();
+        let outcome = machine.outcome().with("stdout", bare(&stdout)).with("stderr", bare(&stderr)).with("command", shown).with("chdir", self.chdir.0);
         let outcome = outcome.with("target", self.target).with("targets", self.targets).with("params", self.params.map_or(Value::Null, Value::from));
         Ok(outcome.with("file", self.file.map(|file| file.0)).with("jobs", self.jobs.map_or(Value::Null, Value::from)))
     }

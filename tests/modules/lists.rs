@@ -34,7 +34,7 @@ fn ini_files() {
         case("has it already", option("2"), "[b]\nx = 2\n", None, "OK"),
         case("adds an option", option("2"), "[b]\ny = 1\n\n[c]\n", Some("[b]\ny = 1\nx = 2\n\n[c]\n"), "option added"),
         case("brings a comment to life", option("2"), "[b]\n;x = 1\n", Some("[b]\nx = 2\n"), "option changed"),
-        case("adds a section", option("2"), "[a]\ny=1", Some("[a]\ny=1\n\n[b]\nx = 2\n"), "section and option added"),
+        case("adds a section", option("2"), "[a]\ny=1", Some("[a]\ny=1\n[b]\nx = 2\n"), "section and option added"),
         case(
             "removes an option",
             json!({"path": "ROOT/f", "section": "b", "option": "x", "state": "absent"}),

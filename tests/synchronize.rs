@@ -55,6 +55,13 @@ fn trees_are_those_of_rsync() {
         ),
         ("-a from/a theirs/named", "{src: from/a, dest: 'ROOT/ours/named'}"),
         ("-a --delete from/ theirs", "{src: 'ROOT/from/', dest: 'ROOT/ours', delete: true}\n      delegate_to: h1"),
+        ("-a from/ theirs", "{src: 'ROOT/from/', dest: ours, mode: pull}"),
+        (
+            "-a --delete --exclude=.git --exclude=*.log from/ theirs",
+            "{src: 'ROOT/from/', dest: ours/, mode: pull, delete: true, rsync_opts: ['--exclude=.git', '--exclude=*.log']}",
+        ),
+        ("-a -L from theirs/", "{src: 'ROOT/from', dest: 'ROOT/ours/', mode: pull, copy_links: true}"),
+        ("-a from/a theirs/named", "{src: 'ROOT/from/a', dest: ours/named, mode: pull}"),
     ] {
         let folder = TempDir::new().unwrap();
         let root = folder.path();
@@ -78,12 +85,12 @@ fn what_is_not_supported_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     shell(folder.path(), SCENE);
     for (task, expected) in [
-        ("{src: /a/, dest: /b, mode: pull}", "`mode: pull` of synchronize is not supported"),
+        ("{src: /a/, dest: /b, mode: other}", "value of mode must be one of: push, pull, got: other"),
         ("{src: from/, dest: /b, rsync_opts: ['--bwlimit=10']}", "`--bwlimit=10` is not supported"),
         ("{src: from/, dest: /b, link_dest: [/c]}", "`link_dest` of synchronize is not supported"),
-        ("{src: from/, dest: /b}\n      delegate_to: other", "synchronize from `other` to `h1` is not supported"),
+        ("{src: from/, dest: /b}\n      delegate_to: other", "synchronize between `other` and `h1` is not supported"),
     ] {
-        let told = play(folder.path(), &format!("synchronize: {task}"), &[]);
+        let told = play(folder.path(), &format!("ansible.posix.synchronize: {task}"), &[]);
         assert!(told.contains(expected), "{task}\n{told}");
     }
 }

@@ -8,7 +8,9 @@ use clap::Args;
 use super::{Outcome, Stopped, complete};
 use crate::event::Exit;
 use crate::model::{Keyword, KeywordSpec};
-use crate::module::{self, Entry, Kind, MODULES, Param, Reversible, Rule};
+use crate::module::{Entry, Kind, MODULES, Param, Reversible, Rule, Spec, find, short_name};
+use crate::plan::ActionSpec;
+use crate::run::action::ACTIONS;
 use crate::template::guide;
 use crate::text::did_you_mean;
 
@@ -36,6 +38,44 @@ pub(super) fn run(options: &DocOptions) -> Outcome {
     Ok(Exit::Success)
 }
 
+/// A module of the agent, or an action of the controller: for who writes a playbook they are the same.
+pub(super) struct Topic {
+    pub(super) name: &'static str,
+    aliases: &'static [&'static str],
+    spec: Spec,
+    reversible: Reversible,
+    /// Whether it can predict; an action says nothing of that.
+    check_mode: Option<bool>,
+    source: &'static str,
+}
+
+impl From<&Entry> for Topic {
+    fn from(entry: &Entry) -> Self {
+        let Entry { name, aliases, spec, reversible, check_mode, source, .. } = *entry;
+        Self { name, aliases, spec, reversible, check_mode: Some(check_mode), source }
+    }
+}
+
+impl From<&ActionSpec> for Topic {
+    fn from(action: &ActionSpec) -> Self {
+        let ActionSpec { name, aliases, spec, reversible, source, .. } = *action;
+        Self { name, aliases, spec, reversible, check_mode: None, source }
+    }
+}
+
+/// All of them, in the order of their names.
+pub(super) fn topics() -> Vec<Topic> {
+    let mut topics: Vec<Topic> = MODULES.iter().map(Topic::from).chain(ACTIONS.iter().map(Topic::from)).collect();
+    topics.sort_by_key(|topic| topic.name);
+    topics
+}
+
+fn topic(name: &str) -> Option<Topic> {
+    let short = short_name(name);
+    let action = ACTIONS.iter().find(|action| action.name == short || action.aliases.contains(&short));
+    action.map(Topic::from).or_else(|| find(name).map(Topic::from))
+}
+
 /// What is in templates, by the word for it.
 pub(super) const IN_TEMPLATES: [(&str, &[(&str, &str)]); 3] =
     [("Filter", guide::FILTERS), ("Test", guide::TESTS), ("Lookup", guide::LOOKUPS)];
@@ -43,7 +83,7 @@ pub(super) const IN_TEMPLATES: [(&str, &[(&str, &str)]); 3] =
 /// Every name that is explained.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let in_templates = IN_TEMPLATES.into_iter().flat_map(|(_, table)| table.iter().map(|(name, _)| *name));
-    MODULES.iter().map(|entry| entry.name).chain(Keyword::TABLE.iter().map(|row| row.name)).chain(in_templates)
+    topics().into_iter().map(|topic| topic.name).chain(Keyword::TABLE.iter().map(|row| row.name)).chain(in_templates)
 }
 
 fn explain(name: &str) -> Option<String> {
@@ -53,7 +93,7 @@ fn explain(name: &str) -> Option<String> {
         table.iter().find(|(known, _)| *known == short).map(|(name, text)| format!("# `{name}` ({})\n\n{text}\n", kind.to_lowercase()))
     };
     let pages: Vec<_> =
-        module::find(name).map(module_page).into_iter().chain(keyword).chain(IN_TEMPLATES.into_iter().filter_map(known)).collect();
+        topic(name).map(|topic| module_page(&topic)).into_iter().chain(keyword).chain(IN_TEMPLATES.into_iter().filter_map(known)).collect();
     (!pages.is_empty()).then(|| pages.join("\n"))
 }
 
@@ -64,8 +104,8 @@ fn unknown(name: &str) -> String {
 
 fn list() -> String {
     let mut text = String::from("Modules:\n");
-    for entry in MODULES {
-        line(&mut text, format_args!("  {:<24} {}", entry.name, summary(entry)));
+    for topic in topics() {
+        line(&mut text, format_args!("  {:<24} {}", topic.name, summary(&topic)));
     }
     text.push_str("\nKeywords:\n");
     for row in Keyword::TABLE {
@@ -84,41 +124,43 @@ fn keyword_line(row: &KeywordSpec) -> String {
 }
 
 /// The `//!` head of a module's file.
-fn head(entry: &Entry) -> impl Iterator<Item = &'static str> {
-    let lines = entry.source.lines().map_while(|line| line.strip_prefix("//!"));
+fn head(topic: &Topic) -> impl Iterator<Item = &'static str> {
+    let lines = topic.source.lines().map_while(|line| line.strip_prefix("//!"));
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line))
 }
 
-fn summary(entry: &Entry) -> String {
-    let first: Vec<_> = head(entry).take_while(|line| !line.is_empty()).collect();
+fn summary(topic: &Topic) -> String {
+    let first: Vec<_> = head(topic).take_while(|line| !line.is_empty()).collect();
     let text = first.join(" ");
     text.split_once(". ").map_or(text.as_str(), |(sentence, _)| sentence).trim_end_matches('.').to_owned()
 }
 
 /// A module's page in Markdown, as `docs/reference/modules` keeps it.
-pub(super) fn module_page(entry: &Entry) -> String {
-    let mut text = format!("# `{}`\n\n", entry.name);
-    head(entry).for_each(|part| line(&mut text, format_args!("{part}")));
+pub(super) fn module_page(topic: &Topic) -> String {
+    let mut text = format!("# `{}`\n\n", topic.name);
+    head(topic).for_each(|part| line(&mut text, format_args!("{part}")));
     text.push('\n');
-    if !entry.aliases.is_empty() {
-        let aliases: Vec<_> = entry.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+    if !topic.aliases.is_empty() {
+        let aliases: Vec<_> = topic.aliases.iter().map(|alias| format!("`{alias}`")).collect();
         line(&mut text, format_args!("Also called {}.\n", aliases.join(", ")));
     }
-    let undo = match entry.reversible {
+    let undo = match topic.reversible {
         Reversible::ReadOnly => "changes nothing",
         Reversible::Exact => "undone byte for byte",
         Reversible::BestEffort => "undone as well as can be",
         Reversible::Impossible => "cannot be undone; a `rescue:` has to",
     };
     line(&mut text, format_args!("- In a transaction: {undo}"));
-    line(&mut text, format_args!("- Check mode: {}", if entry.check_mode { "predicts" } else { "skips the task" }));
-    if let Some(free) = entry.spec.free_form {
+    if let Some(predicts) = topic.check_mode {
+        line(&mut text, format_args!("- Check mode: {}", if predicts { "predicts" } else { "skips the task" }));
+    }
+    if let Some(free) = topic.spec.free_form {
         line(&mut text, format_args!("- Free-form text goes to `{free}`"));
     }
-    entry.spec.rules.iter().for_each(|rule| line(&mut text, format_args!("- {}", rule_text(rule))));
-    if !entry.spec.params.is_empty() {
+    topic.spec.rules.iter().for_each(|rule| line(&mut text, format_args!("- {}", rule_text(rule))));
+    if !topic.spec.params.is_empty() {
         text.push_str("\n| parameter | takes | default | |\n|---|---|---|---|\n");
-        entry.spec.params.iter().for_each(|param| text.push_str(&param_row(param)));
+        topic.spec.params.iter().for_each(|param| text.push_str(&param_row(param)));
     }
     text
 }
@@ -174,7 +216,17 @@ mod tests {
 
     #[test]
     fn knows_modules_and_keywords_by_any_of_their_names() {
-        for name in ["copy", "ansible.builtin.copy", "serial", "combine", "ansible.builtin.combine", "version", "first_found"] {
+        for name in [
+            "copy",
+            "ansible.builtin.copy",
+            "fetch",
+            "community.docker.docker_compose",
+            "serial",
+            "combine",
+            "ansible.builtin.combine",
+            "version",
+            "first_found",
+        ] {
             assert!(explain(name).is_some(), "{name}");
         }
         assert_eq!(explain("cpoy"), None);
@@ -183,8 +235,8 @@ mod tests {
 
     #[test]
     fn every_module_says_in_a_sentence_what_it_does() {
-        for entry in MODULES {
-            assert!(summary(entry).len() > 10, "{}", entry.name);
+        for topic in topics() {
+            assert!(summary(&topic).len() > 10, "{}", topic.name);
         }
     }
 }

@@ -8,14 +8,13 @@ use super::settings::Settings;
 use super::{Cli, doc};
 use crate::deploy::config::Config;
 use crate::model::Keyword;
-use crate::module::MODULES;
 
 /// The event types, whose comments are their documentation.
 const EVENTS: &str = include_str!("../event/mod.rs");
 
 /// Every page: its path below `docs/reference`, and its text in Markdown.
 pub fn reference() -> Vec<(String, String)> {
-    let modules = MODULES.iter().map(|entry| (format!("modules/{}.md", entry.name), doc::module_page(entry)));
+    let modules = doc::topics().into_iter().map(|topic| (format!("modules/{}.md", topic.name), doc::module_page(&topic)));
     let pages = [
         ("keywords.md", keywords()),
         ("cli.md", commands()),

@@ -23,6 +23,8 @@ mod web;
 use crate::machine::Machine;
 use crate::wire::{Failure, Map, Outcome, Value};
 
+#[cfg(feature = "controller")]
+pub(crate) use attributes::FileAttributes;
 pub use params::{Field, Kind, LocalFile, LocalTemplate, ModeText, Param, PathText, Rule, Spec, choose, count, fill, joined, plain_name};
 
 /// Parameters declared by [`params!`](crate::params).
@@ -265,13 +267,15 @@ modules! {
     uri::Uri as "uri",
     wait_for::WaitFor as "wait_for",
     yum_repository::YumRepository as "yum_repository",
+    zypper::Zypper as "zypper",
 }
 
-/// The module called `name`: short, or qualified with a collection that ships it (`ansible.builtin.copy`, `community.general.ufw`).
-pub fn find(name: &str) -> Option<&'static Entry> {
-    const COLLECTIONS: [&str; 8] = [
+/// A name without the collection that ships it: `copy` of `ansible.builtin.copy`, `ufw` of `community.general.ufw`.
+pub fn short_name(name: &str) -> &str {
+    const COLLECTIONS: [&str; 9] = [
         "ansible.builtin.",
         "ansible.legacy.",
+        "ansible.mysql.",
         "ansible.posix.",
         "community.general.",
         "community.docker.",
@@ -279,7 +283,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
         "community.mysql.",
         "community.crypto.",
     ];
-    let short = COLLECTIONS.iter().find_map(|collection| name.strip_prefix(collection)).unwrap_or(name);
+    COLLECTIONS.iter().find_map(|collection| name.strip_prefix(collection)).unwrap_or(name)
+}
+
+/// The module called `name`, by its short name or with its collection.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    let short = short_name(name);
     MODULES.iter().find(|entry| entry.name == short || entry.aliases.contains(&short))
 }
 

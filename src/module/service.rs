@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::facts::Source;
 use super::prelude::*;
-use super::systemd::{Scope, ServiceState, Systemd};
+use super::systemd::{ServiceState, Systemd};
+use super::Declared as _;
 use crate::machine::{Undo, find_program};
 
 params! {
@@ -36,6 +37,8 @@ params! {
         masked: Option<bool>,
         /// Which kind of service manager this is, when the host cannot be trusted to know.
         r#use: String = "auto",
+        /// What `module_defaults` say of `systemd`, for rappel's own use.
+        _systemd: Map = Map::new(),
     }
     rules = [Rule::OneOf(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"])];
 }
@@ -46,17 +49,12 @@ impl Module for Service {
     fn run(self, machine: &mut Machine) -> Result<Outcome, Failure> {
         let asked = self.r#use.trim_start_matches("ansible.builtin.");
         if asked == "systemd" || asked == "auto" && Source::plain(machine.environment()).service_manager() == "systemd" {
-            let unit = Systemd {
-                name: Some(self.name),
-                state: self.state,
-                enabled: self.enabled,
-                force: false,
-                masked: self.masked,
-                daemon_reload: self.daemon_reload,
-                daemon_reexec: self.daemon_reexec,
-                scope: Scope::System,
-                no_block: false,
-            };
+            let mut unit = self._systemd;
+            unit.insert("name".to_owned(), self.name.into());
+            unit.extend(self.state.map(|state| ("state".to_owned(), state.word().into())));
+            let flags = [("enabled", self.enabled), ("masked", self.masked), ("daemon_reload", self.daemon_reload.then_some(true)), ("daemon_reexec", self.daemon_reexec.then_some(true))];
+            unit.extend(flags.into_iter().filter_map(|(name, flag)| Some((name.to_owned(), flag?.into()))));
+            let unit = Systemd::decode(&unit).map_err(Failure::new)?;
             return unit.run(machine);
         }
         for (given, name) in [(self.daemon_reload, "daemon_reload"), (self.daemon_reexec, "daemon_reexec"), (self.masked.is_some(), "masked")] {

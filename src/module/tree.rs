@@ -16,7 +16,7 @@ use super::copy::entries_of;
 use super::filter::Filter;
 use super::prelude::*;
 use crate::machine::owner::{self, Names};
-use crate::machine::{Entry, Item, Mode, Received, WriteOptions};
+use crate::machine::{Algorithm, Entry, Item, Mode, Received, WriteOptions};
 
 params! {
     pub struct TreeModule {
@@ -57,6 +57,8 @@ params! {
         chmod: Vec<String> = Vec::<String>::new(),
         /// Owner and group of everything.
         chown: Option<String>,
+        /// Only tell what there is at `src`, which is on the host: path, kind, checksum or target, and how it looks.
+        list: bool = false,
     }
 }
 
@@ -82,6 +84,9 @@ impl Module for TreeModule {
         let filter = Filter::parse(&self.filter).map_err(Failure::new)?;
         let dest = machine.path(&self.dest.0);
         let Wanted { whole, entries } = self.wanted(machine, &filter)?;
+        if self.list {
+            return self.listed(machine, &entries);
+        }
         let name = Path::new(&self.src.0).file_name();
         let inside = name.filter(|_| if whole { !self.src.0.ends_with('/') } else { self.dest.0.ends_with('/') || machine.is_dir(&dest) });
         let root = inside.map_or_else(|| dest.clone(), |name| dest.join(name));
@@ -129,6 +134,27 @@ impl TreeModule {
             None if self.remote_src => self.on_host(machine, filter),
             None => Err(Failure::new(format!("the content of `{}` did not come along", self.src.0))),
         }
+    }
+
+    fn listed(&self, machine: &mut Machine, entries: &[(Entry, Look)]) -> Result<Outcome, Failure> {
+        let (source, mut names) = (machine.path(&self.src.0), Names::default());
+        let mut rows = Vec::new();
+        for (entry, _) in entries {
+            machine.go_on()?;
+            let path = if entry.path.as_os_str().is_empty() { source.clone() } else { source.join(&entry.path) };
+            let (kind, what) = match &entry.item {
+                Item::Directory => ("directory", String::new()),
+                Item::Link(target) => ("link", target.display().to_string()),
+                Item::File(_) => ("file", machine.checksum(&path, Algorithm::Sha1)?),
+            };
+            let follow = self.copy_links || entry.path.as_os_str().is_empty();
+            let Some(stat) = machine.stat(&path, follow)? else { continue };
+            let (user, group): (Value, Value) = (names.user(stat.uid()).into(), names.group(stat.gid()).into());
+            let look = vec![entry.mode.into(), stat.meta.mtime().into(), stat.meta.mtime_nsec().into(), user, stat.uid().into(), group, stat.gid().into()];
+            let row = vec![entry.path.display().to_string().into(), kind.into(), what.into(), Value::List(look)];
+            rows.push(Value::List(row));
+        }
+        Ok(machine.outcome().with("entries", rows))
     }
 
     fn on_host(&self, machine: &Machine, filter: &Filter) -> Result<Wanted, Failure> {

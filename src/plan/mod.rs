@@ -287,6 +287,8 @@ pub struct ActionSpec {
     pub open: bool,
     /// How well its work can be undone.
     pub reversible: module::Reversible,
+    /// Its source file, whose `//!` head is the documentation.
+    pub source: &'static str,
 }
 
 /// A loop.

@@ -33,7 +33,7 @@ impl Compiler {
 
     fn find(&self, name: &str, context: &Context, origin: &Origin) -> Result<Option<Work>, Unusable> {
         self.library.permit(name)?;
-        let short = short_name(name);
+        let short = module::short_name(name);
         let action = self.actions.iter().find(|action| action.name == short || action.aliases.contains(&short));
         if let Some(action) = action {
             return Ok(Some(Work::Action(action)));

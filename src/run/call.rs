@@ -31,9 +31,34 @@ impl ModuleCall<'_> {
         self.dispatch(call, &blobs).await
     }
 
-    /// Sends `call` where it belongs.
-    pub(super) async fn dispatch(self, mut call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
+    /// Calls the module `name`, which only asks, in check mode too, and waits for its answer.
+    pub(super) async fn query(self, name: &str) -> Result<Outcome, Trouble> {
+        let mut blobs = Blobs::default();
+        let call = Call { check: false, diff: false, detach: None, stream: false, ..self.call(name, &mut blobs)? };
         let (endpoint, privilege) = self.wiring()?;
+        let link = self.link(&endpoint, privilege.as_ref()).await?;
+        self.send(&link, &endpoint, call, &blobs).await
+    }
+
+    /// Sends `call` where it belongs.
+    pub(super) async fn dispatch(self, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
+        let (endpoint, privilege) = self.wiring()?;
+        Box::pin(self.dispatch_to(endpoint, privilege, call, blobs)).await
+    }
+
+    /// Sends `call` to the controller itself, as who runs it.
+    pub(super) async fn dispatch_here(self, call: Call, blobs: &Blobs) -> Result<Outcome, Trouble> {
+        let (endpoint, _) = self.wiring()?;
+        Box::pin(self.dispatch_to(Endpoint { transport: Transport::Local, ..endpoint }, None, call, blobs)).await
+    }
+
+    async fn dispatch_to(
+        self,
+        endpoint: Endpoint,
+        privilege: Option<Privilege>,
+        mut call: Call,
+        blobs: &Blobs,
+    ) -> Result<Outcome, Trouble> {
         let link = self.link(&endpoint, privilege.as_ref()).await?;
         let transaction = self.item.task.play.transaction(&self.item.task.host);
         if let Some(transaction) = transaction.filter(|_| !call.check && self.acts(&call.module)) {
@@ -201,6 +226,12 @@ impl ModuleCall<'_> {
         let mut params = self.params.clone();
         if let ("setup", Ok(Some(python))) = (entry.name, self.python()) {
             params.insert("_python".to_owned(), python.into());
+        }
+        if entry.name == "service" {
+            // Where systemd runs the service, what is said of `systemd` holds for what the task leaves open.
+            let open = self.item.defaults_of("systemd_service")?.into_iter().filter(|(name, _)| !params.contains_key(name));
+            let open: Map = open.collect();
+            params.insert("_systemd".to_owned(), open.into());
         }
         if let ("uri", Some("form-multipart")) = (entry.name, params.get("body_format").and_then(wire::Value::as_str)) {
             self.fill_form(&mut params)?;

@@ -13,6 +13,7 @@ use super::settings::AfterFatalRescue;
 use super::task::TaskRun;
 use crate::event::{EventKind, Shown, Status, TaskResult};
 use crate::model::Keyword;
+use crate::module;
 use crate::plan::scope::{Layered, Locals};
 use crate::plan::{self, Work};
 use crate::template::{Scope, Value, is_omit, to_wire};
@@ -386,14 +387,21 @@ impl Item<'_> {
     }
 
     fn defaults(&self, name: &str, work: &Work) -> Result<Map, Diagnostic> {
+        self.defaults_where(work.spec(), |module| module == name || means(module, work.name()))
+    }
+
+    /// What `module_defaults` say of a module that does the work of the task's own.
+    pub(super) fn defaults_of(&self, name: &str) -> Result<Map, Diagnostic> {
+        self.defaults_where(module::find(name).map_or(module::Spec::OPEN, |entry| entry.spec), |module| means(module, name))
+    }
+
+    fn defaults_where(&self, spec: module::Spec, meant: impl Fn(&str) -> bool) -> Result<Map, Diagnostic> {
         let step = &self.task.step;
         let mut params = Map::new();
         for defaults in &step.context.module_defaults {
             let wire::Value::Map(defaults) = to_wire(&self.task.shared.templar.evaluate(defaults, &self.scope)?) else { continue };
             for (module, values) in defaults {
-                let short = module.strip_prefix("ansible.builtin.").or_else(|| module.strip_prefix("ansible.legacy.")).unwrap_or(&module);
-                if let (true, wire::Value::Map(values)) = (short == work.name() || module == name, values) {
-                    let spec = work.spec();
+                if let (true, wire::Value::Map(values)) = (meant(&module), values) {
                     params.extend(
                         values.into_iter().map(|(name, value)| (spec.find(&name).map_or(name, |param| param.name.to_owned()), value)),
                     );
@@ -402,6 +410,11 @@ impl Item<'_> {
         }
         Ok(params)
     }
+}
+
+/// Whether a module that is called `module` is the one with the canonical name `name`.
+fn means(module: &str, name: &str) -> bool {
+    module::short_name(module) == name || module::find(module).is_some_and(|entry| entry.name == name)
 }
 
 impl TaskRun {

@@ -340,6 +340,11 @@ pub fn crypt(secret: &str, kind: &str, salt: Option<&str>, ident: Option<&str>) 
     password::hash(secret, kind, salt, None, ident).map_err(|error| error.message)
 }
 
+/// Whether `known` is a hash of `secret` in a form of crypt(3).
+pub fn crypt_fits(secret: &str, known: &str) -> bool {
+    password::fits(secret, known)
+}
+
 /// All variables of `scope` as a mapping: what `hostvars['web1']` is.
 pub fn scope_value(scope: Arc<dyn Scope>) -> Value {
     Lazy::scope(scope)

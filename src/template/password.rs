@@ -14,7 +14,7 @@ const BCRYPT64: &[u8] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub(super) fn hash(secret: &str, kind: &str, salt: Option<&str>, rounds: Option<u32>, ident: Option<&str>) -> Result<String> {
     let kind = kind.strip_suffix("_crypt").unwrap_or(kind);
     let length = match kind {
-        "md5" => 8,
+        "md5" | "apr_md5" => 8,
         "sha256" | "sha512" => 16,
         "blowfish" | "bcrypt" => 22,
         other => {
@@ -30,11 +30,27 @@ pub(super) fn hash(secret: &str, kind: &str, salt: Option<&str>, rounds: Option<
         return Err(Error::failed(format!("expected a salt of up to {length} letters, digits, `.` and `/`")));
     }
     match kind {
-        "md5" => Ok(md5_crypt(secret.as_bytes(), &salt)),
+        "md5" => Ok(md5_crypt(secret.as_bytes(), &salt, "$1$")),
+        "apr_md5" => Ok(md5_crypt(secret.as_bytes(), &salt, "$apr1$")),
         "sha256" => Ok(sha_crypt::<Sha256>(secret.as_bytes(), &salt, rounds.unwrap_or(535_000), '5', &ORDER_256)),
         "sha512" => Ok(sha_crypt::<Sha512>(secret.as_bytes(), &salt, rounds.unwrap_or(656_000), '6', &ORDER_512)),
         _ => bcrypt(secret.as_bytes(), &salt, rounds.unwrap_or(12), ident.unwrap_or("2b")),
     }
+}
+
+/// Whether `known` is a hash of `secret`.
+pub(super) fn fits(secret: &str, known: &str) -> bool {
+    let made = match known.split('$').collect::<Vec<_>>().as_slice() {
+        ["", "apr1", salt, _] => hash(secret, "apr_md5", Some(salt), None, None),
+        ["", "1", salt, _] => hash(secret, "md5", Some(salt), None, None),
+        ["", ident @ ("2a" | "2b" | "2y"), cost, rest] => hash(secret, "bcrypt", rest.get(..22), cost.parse().ok(), Some(ident)),
+        ["", kind @ ("5" | "6"), middle @ .., salt, _] => {
+            let rounds = middle.first().map_or(Some(5000), |rounds| rounds.strip_prefix("rounds=").and_then(|rounds| rounds.parse().ok()));
+            hash(secret, if *kind == "5" { "sha256" } else { "sha512" }, Some(salt), rounds, None)
+        }
+        _ => return false,
+    };
+    made.is_ok_and(|made| made == known)
 }
 
 fn pick(alphabet: &[u8], index: usize) -> u8 {
@@ -143,11 +159,12 @@ fn sha_crypt<D: Digest>(secret: &[u8], salt: &str, rounds: u32, ident: char, ord
     out
 }
 
-fn md5_crypt(secret: &[u8], salt: &str) -> String {
+/// Apache's own form differs from the system's in its mark only.
+fn md5_crypt(secret: &[u8], salt: &str, mark: &str) -> String {
     let salt_bytes = salt.as_bytes();
     let alternate = Md5::new().chain_update(secret).chain_update(salt_bytes).chain_update(secret).finalize();
     let mut first =
-        Md5::new().chain_update(secret).chain_update(b"$1$").chain_update(salt_bytes).chain_update(repeated(&alternate, secret.len()));
+        Md5::new().chain_update(secret).chain_update(mark).chain_update(salt_bytes).chain_update(repeated(&alternate, secret.len()));
     let mut length = secret.len();
     while length > 0 {
         first = if length & 1 == 1 { first.chain_update([0]) } else { first.chain_update(secret.get(..1).unwrap_or_default()) };
@@ -166,7 +183,7 @@ fn md5_crypt(secret: &[u8], salt: &str) -> String {
         digest = if round & 1 == 1 { digest.chain_update(state) } else { digest.chain_update(secret) };
         state = digest.finalize();
     }
-    let mut out = format!("$1${salt}$");
+    let mut out = format!("{mark}{salt}$");
     for [high, middle, low] in [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]] {
         letters([byte(&state, high), byte(&state, middle), byte(&state, low)], 4, &mut out);
     }
@@ -234,6 +251,20 @@ mod tests {
     use super::*;
 
     // Recorded from passlib through Ansible's filter.
+    #[test]
+    fn hashes_of_passlib_fit() {
+        for known in [
+            "$2b$04$/JJVRss.iyBaRKy1CEOG1.PZJCmsWFzSSAsoBDZsTxIP74CV4cpiG",
+            "$5$rounds=1000$91bMUgb4JFvgJNwt$qc4Bj2I5FWX8OjWRccsmcnxz28yKzED.4sud/DAG9r/",
+            "$6$jhD6cKG3xEsEstHc$bieneHfEpp2OA8ttO8cQPORbSMoRt78c69iQwcWDM06oyKeWsZBfo687OvKqDqI9Zc1Q5cypF7lAiXYnuH37F0",
+            "$apr1$ywaFGzSZ$IyFQERtpkoO2v4Z4hqayD1",
+            "$1$U6iOg9Do$aD2zzbbbzbwOwbPliizas0",
+        ] {
+            assert!(fits("secret", known) && !fits("Secret", known), "{known}");
+        }
+        assert!(!fits("secret", "secret") && !fits("secret", "$9$x$y") && !fits("secret", "$2b$04$x"));
+    }
+
     #[test]
     fn hashes_as_passlib_does() {
         let long = "a long password that is longer than any block, certainly longer than sixty four bytes, is it not so?";

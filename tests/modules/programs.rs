@@ -359,6 +359,31 @@ fn packages_of_alpine() {
     host.prove("apk", &json!({"name": "nginx", "state": "absent", "world": "ROOT/world"}), "ls there; cat world");
 }
 
+/// SUSE's zypper is in no Debian either: this one keeps its packages in a file.
+#[test]
+fn packages_of_suse() {
+    let Some(host) = Host::with("sh") else { return };
+    host.file("there", "busybox\t1.35-1\n");
+    let rpm = "case \"$*\" in -qa*) cat ROOT/there;; *--whatprovides*) exit 1;; *) exit 2;; esac";
+    host.script("rpm", rpm);
+    let zypper = "echo \"$*\" >> ROOT/log; for name; do :; done; name=${name%%[<>=]*}
+        case \"$*\" in *--dry-run*none) echo 'No provider of none found.' >&2; exit 104;; *--dry-run*) echo 1 new package;; *' refresh') ;;
+        *' install '*) grep -q \"^$name\" ROOT/there || printf '%s\\t1.0-1\\n' $name >> ROOT/there;; *' remove '*) sed -i \"/^$name/d\" ROOT/there;; *) exit 1;; esac";
+    host.script("zypper", zypper);
+    host.prove("zypper", &json!({"name": "nginx", "update_cache": true}), "cat there");
+    host.prove("zypper", &json!({"name": ["busybox"], "state": "absent"}), "cut -f1 there");
+    host.prove("zypper", &json!({"name": ["-busybox", "nginx"]}), "cut -f1 there | sort");
+    host.ask("rm log");
+    host.run("zypper", &json!({"name": "nginx>=1", "disable_gpg_check": true, "extra_args": "--details", "type": "package"})).unwrap();
+    let told =
+        "--quiet --non-interactive --no-gpg-checks install --auto-agree-with-licenses --no-recommends --oldpackage --details -- nginx>=1\n";
+    assert_eq!(host.ask("cat log"), told);
+    assert!(!host.run("zypper", &json!({"name": ["nginx", "*"]})).unwrap().changed);
+    let journal = tempfile::tempdir().unwrap();
+    let check = rappel::wire::Call { check: true, ..host.call("zypper", &json!({"name": "none"})) };
+    assert!(Agent::start(journal.path()).run(check).unwrap_err().msg.contains("return code 104"));
+}
+
 #[test]
 fn packages_of_arch() {
     let (Some(host), Some(_)) = (Host::with("pacman"), Host::with("repo-add")) else { return };

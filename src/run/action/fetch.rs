@@ -13,7 +13,6 @@ use md5::Md5;
 use sha1::{Digest, Sha1};
 
 use super::prelude::*;
-use crate::run::call::ModuleCall;
 use crate::run::tree::tidy;
 
 pub(super) const REVERSIBLE: Reversible = Reversible::ReadOnly;
@@ -44,12 +43,11 @@ struct Piece {
 
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Fetch = call.decode()?;
-    let checking = ModuleCall { item: call.item, params: Map::new(), delegate: call.delegate.clone() }.checking();
-    if checking {
+    if call.checking() {
         let msg = "check mode not (yet) supported for this module";
         return Ok(Outcome { skipped: Some(msg.to_owned()), ..Outcome::default() }.into());
     }
-    let first = match piece(&call, &params, 0).await {
+    let first = match piece(&call, &params.src.0, 0).await {
         Err(Trouble::Failed(failure, _)) if !params.fail_on_missing && failure.msg.starts_with("file is not readable") => {
             return Ok(Outcome::default()
                 .with("file", params.src.0)
@@ -76,7 +74,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         let outcome = Outcome::default().with("checksum", remote).with("dest", dest.display().to_string());
         return Ok(outcome.with("file", params.src.0).with("md5sum", local.md5).into());
     }
-    let sums = transfer(&call, &params, first, &dest).await?;
+    let sums = transfer(&call, &params.src.0, first, &dest).await?;
     if params.validate_checksum && sums.sha1 != remote {
         let failure = Failure::new(format!("{} changed while it was fetched: its checksum does not match", params.src.0));
         return Err(failure.with("checksum", sums.sha1).with("remote_checksum", remote).with("file", params.src.0).into());
@@ -96,9 +94,9 @@ impl Piece {
     }
 }
 
-async fn piece(call: &ActionCall<'_>, params: &Fetch, offset: u64) -> Result<Piece, Trouble> {
+async fn piece(call: &ActionCall<'_>, src: &str, offset: u64) -> Result<Piece, Trouble> {
     let mut query = Map::new();
-    query.insert("src".to_owned(), params.src.0.as_str().into());
+    query.insert("src".to_owned(), src.into());
     query.insert("offset".to_owned(), offset.into());
     query.insert("checksum".to_owned(), (offset == 0).into());
     let mut data = call.module("read", query).await?.data;
@@ -109,8 +107,14 @@ async fn piece(call: &ActionCall<'_>, params: &Fetch, offset: u64) -> Result<Pie
     Ok(Piece { data, bytes })
 }
 
+/// Brings the file `src` of the host to `dest`, for an action that wants it here.
+pub(super) async fn bring(call: &ActionCall<'_>, src: &str, dest: &Path) -> Result<(), Trouble> {
+    let first = piece(call, src, 0).await?;
+    transfer(call, src, first, dest).await.map(drop)
+}
+
 /// Gets the rest and puts the file in its place once it is whole.
-async fn transfer(call: &ActionCall<'_>, params: &Fetch, first: Piece, dest: &Path) -> Result<Sums, Trouble> {
+async fn transfer(call: &ActionCall<'_>, src: &str, first: Piece, dest: &Path) -> Result<Sums, Trouble> {
     let unwritten = |error: io::Error| Failure::new(format!("cannot write {}: {error}", dest.display()));
     let folder = dest.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(unwritten)?;
@@ -121,7 +125,7 @@ async fn transfer(call: &ActionCall<'_>, params: &Fetch, first: Piece, dest: &Pa
         file.write_all(&bytes).map_err(unwritten)?;
         hashers.update(&bytes);
         offset += bytes.len() as u64;
-        bytes = piece(call, params, offset).await?.bytes;
+        bytes = piece(call, src, offset).await?.bytes;
     }
     file.persist(dest).map_err(|error| unwritten(error.error))?;
     Ok(hashers.finish())
@@ -161,6 +165,11 @@ fn destination(call: &ActionCall<'_>, params: &Fetch, source: &str) -> Result<Pa
         return Err(Failure::new(msg).into());
     }
     Ok(base)
+}
+
+/// The SHA-1 of a file of the controller; `None` when it cannot be read.
+pub(super) fn checksum(path: &Path) -> Option<String> {
+    Sums::of_file(path).ok().flatten().map(|sums| sums.sha1)
 }
 
 /// The checksums of a file.

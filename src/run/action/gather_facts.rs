@@ -56,26 +56,11 @@ fn modules(call: &ActionCall<'_>) -> Result<Vec<String>, Trouble> {
     Ok(names.iter().map(|name| if name == "smart" { "setup" } else { short(name) }.to_owned()).collect())
 }
 
-/// What `module_defaults` say of a module that does the work.
-fn defaults(call: &ActionCall<'_>, name: &str) -> Result<Map, Trouble> {
-    let mut params = Map::new();
-    for defaults in &call.item.task.step.context.module_defaults {
-        let Value::Map(defaults) = to_wire(&call.templar().evaluate(defaults, call.scope())?) else { continue };
-        for (module, values) in defaults {
-            match values {
-                Value::Map(values) if short(&module) == name => params.extend(values),
-                _ => {}
-            }
-        }
-    }
-    Ok(params)
-}
-
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let (mut found, mut failed) = (Map::new(), Map::new());
     let modules = modules(&call)?;
     for name in &modules {
-        let params = if name == "setup" { params(&call)? } else { defaults(&call, name)? };
+        let params = if name == "setup" { params(&call)? } else { call.item.defaults_of(name)? };
         match call.module(name, params).await {
             Ok(outcome) if modules.len() == 1 => return Ok(outcome.into()),
             Ok(mut outcome) => {
@@ -99,7 +84,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
 fn params(call: &ActionCall<'_>) -> Result<Map, Trouble> {
     let mut params = call.params.clone();
     params.shift_remove("parallel");
-    for (name, value) in defaults(call, "setup")? {
+    for (name, value) in call.item.defaults_of("setup")? {
         params.entry(name).or_insert(value);
     }
     let play = &call.item.task.play.plan;

@@ -13,7 +13,7 @@ use super::item::{Item, Trouble};
 use crate::module::Declared;
 use crate::plan::ActionSpec;
 use crate::template::{Scope, Templar};
-use crate::wire::{Failure, Map, Outcome};
+use crate::wire::{Failure, Map, Outcome, Value};
 
 /// One call of an action for one item.
 pub(super) struct ActionCall<'a> {
@@ -66,7 +66,33 @@ impl<'a> ActionCall<'a> {
 
     /// Calls a module of the agent as part of this action.
     async fn module(&self, name: &str, params: Map) -> Result<Outcome, Trouble> {
-        ModuleCall { item: self.item, params, delegate: self.delegate.clone() }.run(name).await
+        self.wired(params).run(name).await
+    }
+
+    /// Calls a module that only asks, in check mode too.
+    async fn query(&self, name: &str, params: Map) -> Result<Outcome, Trouble> {
+        self.wired(params).query(name).await
+    }
+
+    /// The environment of processes on the host.
+    async fn host_environment(&self) -> Result<Map, Trouble> {
+        let subsets = Value::from(vec!["!all", "!min", "env"]);
+        let facts = self.query("setup", Map::from_iter([("gather_subset".to_owned(), subsets)])).await?.data;
+        let found = facts
+            .get("ansible_facts")
+            .and_then(|facts| facts.get("ansible_env").or_else(|| facts.get("env")))
+            .and_then(Value::as_map)
+            .cloned();
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Whether the task only predicts.
+    fn checking(&self) -> bool {
+        self.wired(Map::new()).checking()
+    }
+
+    fn wired(&self, params: Map) -> ModuleCall<'_> {
+        ModuleCall { item: self.item, params, delegate: self.delegate.clone() }
     }
 }
 
@@ -80,6 +106,7 @@ macro_rules! actions {
             spec: <$file::$ty as Declared>::SPEC,
             open: { #[allow(unused_mut, unused_assignments, clippy::allow_attributes, reason = "the mark is optional")] let mut open = false; $(open = stringify!($open).len() == 4;)? open },
             reversible: $file::REVERSIBLE,
+            source: include_str!(concat!(stringify!($file), ".rs")),
         }),*];
 
         static RUNS: &[(&str, Run)] = &[$(($name, |call| Box::pin($file::run(call)))),*];
@@ -87,15 +114,24 @@ macro_rules! actions {
 }
 
 mod add_host;
+mod ask;
 mod assert;
+mod awx;
+mod awx_group;
+mod awx_host;
 mod debug;
+mod docker_compose;
 mod fail;
 mod fetch;
 mod group_by;
+mod htpasswd;
 mod include_role;
 mod include_tasks;
 mod include_vars;
 mod meta;
+mod openssl;
+mod openssl_csr;
+mod openssl_privatekey;
 mod package;
 mod pause;
 mod raw;
@@ -106,20 +142,30 @@ mod set_stats;
 mod slack;
 mod synchronize;
 mod validate_argument_spec;
+mod vault;
+mod vault_kv2_get;
+mod vault_login;
 mod wait_for_connection;
+mod x509_certificate;
 
 actions! {
     add_host::AddHost as "add_host", open;
     assert::Assert as "assert";
+    awx_group::AwxGroup as "awx_group" | "awx.awx.group" | "awx.awx.tower_group" | "tower_group";
+    awx_host::AwxHost as "awx_host" | "awx.awx.host" | "awx.awx.tower_host" | "tower_host";
     debug::Debug as "debug";
+    docker_compose::DockerCompose as "docker_compose" | "docker_service";
     fail::Fail as "fail";
     fetch::Fetch as "fetch";
     gather_facts::GatherFacts as "gather_facts", open;
     group_by::GroupBy as "group_by";
+    htpasswd::Htpasswd as "htpasswd";
     include_role::IncludeRole as "include_role";
     include_tasks::IncludeTasks as "include_tasks";
     include_vars::IncludeVars as "include_vars";
     meta::Meta as "meta";
+    openssl_csr::OpensslCsr as "openssl_csr";
+    openssl_privatekey::OpensslPrivatekey as "openssl_privatekey";
     package::Package as "package", open;
     pause::Pause as "pause";
     raw::Raw as "raw";
@@ -130,7 +176,10 @@ actions! {
     slack::Slack as "slack";
     synchronize::Synchronize as "synchronize";
     validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";
+    vault_kv2_get::VaultKv2Get as "vault_kv2_get" | "community.hashi_vault.vault_kv2_get";
+    vault_login::VaultLogin as "vault_login" | "community.hashi_vault.vault_login";
     wait_for_connection::WaitForConnection as "wait_for_connection";
+    x509_certificate::X509Certificate as "x509_certificate" | "openssl_certificate";
 }
 
 /// Runs the action `spec`.

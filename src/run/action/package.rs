@@ -4,7 +4,7 @@
 //! - package: {name: [git, curl], state: present}
 //! ```
 //!
-//! All other parameters are the package manager's own: `apt`, `dnf`, `pacman`, `apk`.
+//! What `module_defaults` say of the package manager's own module holds too. All other parameters are the package manager's own: `apt`, `dnf`, `zypper`, `pacman`, `apk`.
 
 use super::prelude::*;
 use crate::module;
@@ -27,7 +27,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     };
     let unknown = || Failure::new(format!("Could not find a matching action for the \"{manager}\" package manager."));
     let entry = module::find(&manager).filter(|entry| entry.spec.find("name").is_some()).ok_or_else(unknown)?;
-    let mut given = Map::new();
+    let mut given = call.item.defaults_of(entry.name)?;
     for (name, value) in call.params.iter().filter(|(name, _)| *name != "use") {
         let param = entry.spec.find(name).ok_or_else(|| Failure::new(format!("`{}` has no parameter `{name}`", entry.name)))?;
         given.insert(param.name.to_owned(), value.clone());

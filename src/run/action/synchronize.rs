@@ -1,24 +1,34 @@
-//! Makes a directory of the host what a directory of the controller is, or one of the host itself.
+//! Makes a directory of the host what a directory of the controller is, or the other way round, or one of the host itself.
 //!
 //! ```yaml
 //! - synchronize: {src: build/, dest: /srv/shop/, delete: true, rsync_opts: ["--exclude=.git", "--chmod=D755,F644"]}
 //! - synchronize: {src: /srv/shop/releases/7/, dest: /srv/shop/current/}
 //!   delegate_to: "{{ inventory_hostname }}"
+//! - synchronize: {src: /var/log/shop/, dest: logs/, mode: pull}
 //! ```
 //!
 //! Neither end needs rsync: trees go the way that `copy` takes, through the connection that is there, only what differs, with
 //! every change in the journal. Options of rsync that mean something here do what they do there; others are refused by name.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
+use super::fetch;
 use super::prelude::*;
+use crate::choice;
+use crate::module::Field as _;
 use crate::module::filter::Filter;
-use crate::run::call::ModuleCall;
+use crate::run::call::{ModuleCall, find_in};
 use crate::run::tree;
 use crate::ssh::Blobs;
-use crate::wire::Call;
+use crate::wire::{Blob, Call, TreeEntry, TreeItem};
 
 pub(super) const REVERSIBLE: Reversible = Reversible::Exact;
+
+choice! {
+    /// Where to.
+    pub(super) enum Direction { Push = "push", Pull = "pull" }
+}
 
 params! {
     pub struct Synchronize {
@@ -26,8 +36,8 @@ params! {
         src: String,
         /// Where to.
         dest: String,
-        /// The direction; `pull` is not supported.
-        mode: String = "push",
+        /// The direction: to the host, or from it to the controller.
+        mode: Direction = Direction::Push,
         /// Everything inside, with links, modes, times, owners and groups.
         archive: bool = true,
         /// Compare by content, which is always done.
@@ -181,10 +191,6 @@ fn unknown(option: &str) -> Failure {
 pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let params: Synchronize = call.decode()?;
     let host = &call.item.task.host;
-    if params.mode != "push" {
-        let help = "use `fetch` for files, or `archive` and `fetch` for directories";
-        return Err(Failure::new(format!("`mode: {}` of synchronize is not supported: {help}", params.mode)).into());
-    }
     if let Some(links) = params.link_dest.as_ref().filter(|links| !links.is_empty()) {
         return Err(Failure::new(format!("`link_dest` of synchronize is not supported: {}", links.join(", "))).into());
     }
@@ -192,7 +198,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let other = call.delegate.as_ref().filter(|delegate| !on_host && *delegate != "localhost");
     if let Some(delegate) = other {
         return Err(Failure::new(format!(
-            "synchronize from `{delegate}` to `{host}` is not supported: files come from the controller or from the host itself"
+            "synchronize between `{delegate}` and `{host}` is not supported: the other end is the controller, or the host itself"
         ))
         .into());
     }
@@ -208,6 +214,9 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     if on_host {
         map.insert("remote_src".to_owned(), true.into());
         return call.module("tree", map).await.map(Answer::from);
+    }
+    if params.mode == Direction::Pull {
+        return pull(&ActionCall { item: call.item, params: Map::new(), delegate: None }, &params, map).await;
     }
     // Delegated to the controller means: from the controller, which it is anyway.
     let wired = ModuleCall { item: call.item, params: Map::new(), delegate: None };
@@ -229,6 +238,94 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     map.insert("looks".to_owned(), looks);
     let request = Call { module: "tree".to_owned(), params: map, blobs: vec![("src".to_owned(), blob)], ..wired.around()? };
     wired.dispatch(request, &blobs).await.map(Answer::from)
+}
+
+/// What the host says there is becomes what the controller has: the other end of the same engine. Files that are here already do not
+/// come again.
+async fn pull(call: &ActionCall<'_>, params: &Synchronize, mut map: Map) -> Result<Answer, Trouble> {
+    let mut query = map.clone();
+    query.extend([("remote_src", true), ("list", true)].map(|(name, value)| (name.to_owned(), value.into())));
+    let listed = call.query("tree", query).await?.data;
+    let rows = listed.get("entries").and_then(Value::as_list).unwrap_or_default();
+    let dest = destination(call, &params.dest);
+    let kept = tempfile::tempdir().map_err(|error| Failure::new(format!("cannot make a directory for what comes: {error}")))?;
+    let mut blobs = Blobs::default();
+    let mut entries = Vec::new();
+    let (mut looks, mut whole, mut root) = (Vec::new(), true, PathBuf::from(&dest));
+    let mut folders = BTreeSet::new();
+    for (number, row) in rows.iter().filter_map(Value::as_list).enumerate() {
+        let [path, kind, what, look] = row else { continue };
+        let (path, what) = (path.to_text(), what.to_text());
+        looks.push(look.clone());
+        let mode =
+            look.as_list().and_then(|look| i64::decode(look.first()?).ok().and_then(|mode| u32::try_from(mode).ok())).unwrap_or(0o644);
+        if number == 0 {
+            whole = kind.to_text() == "directory";
+            let inside = if whole { !params.src.ends_with('/') } else { dest.ends_with('/') || root.is_dir() };
+            root.extend(Path::new(&params.src).file_name().filter(|_| inside));
+            if whole {
+                continue;
+            }
+        }
+        if whole && !inside(&path, &folders) {
+            return Err(Failure::new(format!("the host tells of `{path}`, which is not inside `{}`", params.src)).into());
+        }
+        let item = match kind.to_text().as_str() {
+            "directory" => {
+                folders.insert(PathBuf::from(&path));
+                TreeItem::Directory
+            }
+            "link" => TreeItem::Link(what),
+            _ => TreeItem::File(content(call, &params.src, &path, &root, &what, &kept.path().join(number.to_string()), &mut blobs).await?),
+        };
+        entries.push(TreeEntry { path, mode, item });
+    }
+    let blob = match entries.pop() {
+        Some(TreeEntry { item: TreeItem::File(file), .. }) if !whole => file,
+        last => Blob::Tree(entries.into_iter().chain(last).collect()),
+    };
+    map.extend([("dest".to_owned(), dest.into()), ("looks".to_owned(), Value::List(looks))]);
+    let here = ModuleCall { item: call.item, params: Map::new(), delegate: Some("localhost".to_owned()) };
+    let request = Call { module: "tree".to_owned(), params: map, blobs: vec![("src".to_owned(), blob)], ..here.around()? };
+    here.dispatch_here(request, &blobs).await.map(Answer::from)
+}
+
+/// Whether `path` stays where it belongs: what a host says may not lead elsewhere on the controller, by itself or through a link.
+fn inside(path: &str, folders: &BTreeSet<PathBuf>) -> bool {
+    let path = Path::new(path);
+    let plain = path.file_name().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)));
+    plain && path.parent().is_none_or(|parent| parent.as_os_str().is_empty() || folders.contains(parent))
+}
+
+/// The content of the file `path` under `src` of the host, which has the checksum `sum`: what is here under `root`, if it is the
+/// same, else what the host sends.
+async fn content(
+    call: &ActionCall<'_>,
+    src: &str,
+    path: &str,
+    root: &Path,
+    sum: &str,
+    kept: &Path,
+    blobs: &mut Blobs,
+) -> Result<Blob, Trouble> {
+    let (there, here) = match path {
+        "" => (src.to_owned(), root.to_owned()),
+        path => (format!("{}/{path}", src.trim_end_matches('/')), root.join(path)),
+    };
+    let unread = |path: &Path, error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+    if fetch::checksum(&here).is_some_and(|known| known == sum) {
+        return tree::attach_file(&here, None, blobs).map_err(|error| unread(&here, error).into());
+    }
+    fetch::bring(call, &there, kept).await?;
+    tree::attach_file(kept, None, blobs).map_err(|error| unread(kept, error).into())
+}
+
+/// Where to on the controller, with the slash at its end: what is found as `src` would be, else beside the playbook.
+fn destination(call: &ActionCall<'_>, dest: &str) -> String {
+    let found = find_in(&call.search_path(), "files", dest);
+    let path = found.unwrap_or_else(|| call.item.task.play.plan.dir.join(dest));
+    let path = tree::tidy(&path).display().to_string();
+    if dest.ends_with('/') && !path.ends_with('/') { path + "/" } else { path }
 }
 
 #[cfg(test)]
@@ -253,5 +350,14 @@ mod tests {
         );
         assert!(orders(&["--bwlimit=10"]).is_err_and(|msg| msg.contains("`--bwlimit=10` is not supported")));
         assert!(orders(&["-u"]).is_err_and(|msg| msg.contains("`-u`")));
+    }
+
+    #[test]
+    fn a_host_cannot_write_elsewhere() {
+        let folders = BTreeSet::from([PathBuf::from("a")]);
+        for (path, fine) in [("f", true), ("a/f", true), ("b/f", false), ("../f", false), ("a/../../f", false), ("/f", false), ("", false)]
+        {
+            assert_eq!(inside(path, &folders), fine, "{path}");
+        }
     }
 }

@@ -233,6 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn urllib_follows_what_stays_or_becomes_a_plain_request() {
+        let ok = || "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned();
+        for (method, moved, asked) in [
+            ("GET", 307, &["GET /a HTTP/1.1", "GET /b HTTP/1.1"][..]),
+            ("POST", 302, &["POST /a HTTP/1.1", "GET /b HTTP/1.1"]),
+            ("POST", 307, &["POST /a HTTP/1.1"]),
+            ("PUT", 302, &["PUT /a HTTP/1.1"]),
+        ] {
+            let mut answers = vec![format!("HTTP/1.1 {moved} Moved\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"), ok()];
+            answers.truncate(asked.len());
+            let (port, here) = serve(answers);
+            let exchange =
+                Exchange { method: method.to_owned(), plain_redirects: true, ..Exchange::get(format!("http://127.0.0.1:{port}/a")) };
+            let answer = exchange.send().unwrap();
+            assert_eq!(
+                (answer.status, here.join().unwrap().as_slice()),
+                (if asked.len() == 2 { 200 } else { moved }, asked),
+                "{method} {moved}"
+            );
+        }
+    }
+
+    #[test]
     fn nobody_there_is_said_as_python_says_it() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert_eq!(Exchange::get(format!("http://127.0.0.1:{port}/")).send().unwrap_err(), "[Errno 111] Connection refused");

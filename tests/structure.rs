@@ -1,5 +1,6 @@
 //! What playbooks are made of, where the answer is an exit status or a message: includes, imports, roles, delegation, the terminal.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::{env, fs};
 
@@ -193,4 +194,47 @@ fn a_broken_failure_limit_is_told_once() {
 fn a_range_is_a_list() {
     let (code, text) = run(&play("    - debug: {msg: \"is {{ item }}\"}\n      loop: \"{{ range(2) }}\"\n"), &[], &[], &[]);
     assert!(code == 0 && text.contains("is 0") && text.contains("is 1"), "{code} {text}");
+}
+
+#[test]
+fn a_log_is_kept_where_the_configuration_names_one() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("ansible.cfg"), "[defaults]\nlog_path = logs/run.log\n").unwrap();
+    let tasks = play("    - command: echo hidden\n      no_log: true\n    - fail: {msg: \"two\\nlines\"}\n");
+    let (code, text) = run_in(folder.path(), &tasks, &[], &[]);
+    assert!(code == 2 && text.contains("cannot write the log `") && text.contains("logs/run.log`"), "{code} {text}");
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    for runs in 1..=2 {
+        run_in(folder.path(), &tasks, &["-v"], &[("USER", "lola"), ("LOGNAME", "lola"), ("ANSIBLE_FORCE_COLOR", "1")]);
+        let path = folder.path().join("logs/run.log");
+        let log = fs::read_to_string(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(log.matches(" n=ansible INFO| TASK [fail] ***").count(), runs, "{log}");
+        assert!(log.lines().all(|line| line.contains(" u=lola n=ansible ") && !line.contains('\x1b')), "{log}");
+        assert!(log.contains("| PLAY RECAP ***") && log.contains("'no_log: true'") && !log.contains("hidden\""), "{log}");
+    }
+}
+
+#[test]
+fn a_setting_of_a_wrong_type_says_which_and_where_from() {
+    let playbook = play("    - ping:\n");
+    for (variables, files, says) in [
+        (vec![("ANSIBLE_TIMEOUT", "lola")], vec![], "expected a whole number for `ANSIBLE_TIMEOUT` in the environment, found `lola`"),
+        (vec![], vec![("ansible.cfg", "[defaults]\ntimeout = lola\n")], "expected a whole number for `timeout`, found `lola`"),
+    ] {
+        let (code, text) = run(&playbook, &files, &[], &variables);
+        assert!(code == 4 && text.contains(says) && text.contains("seconds that connecting may take"), "{code} {text}");
+        assert!(files.iter().all(|(name, _)| text.contains(&format!("{name}:2"))), "{text}");
+    }
+}
+
+#[test]
+fn variables_with_the_names_of_keywords_are_told() {
+    let tasks = "    - set_fact: {when: 1, vars: 2, fine: 3}\n    - ping:\n      register: loop_control\n      vars: {retries: 1}\n    - include_vars: more.yml\n";
+    let head = "- hosts: all\n  gather_facts: false\n  vars: {port: 80, lookup: x}\n  tasks:\n";
+    let files = [("more.yml", "poll: 1\n"), ("group_vars/all.yml", "become: 1\n")];
+    let (code, text) = run(&format!("{head}{tasks}"), &files, &[], &[]);
+    let mut told: Vec<_> = text.lines().filter_map(|line| line.split("reserved name: ").nth(1)).collect();
+    told.sort_unstable();
+    assert_eq!((code, told), (0, vec!["become", "lookup", "loop_control", "poll", "port", "retries", "when"]), "{text}");
 }

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &["wire"]),
     ("model", &["text", "module", "regex"]),
     ("template", &["regex", "text", "wire"]),
-    ("bridge", &[]),
+    ("bridge", &["text"]),
     ("plan", &["bridge", "model", "template", "text", "module", "wire"]),
     ("check", &["plan", "model", "template", "module", "text", "wire"]),
     ("event", &["text", "wire"]),

@@ -6,6 +6,7 @@
 
 mod imports;
 mod pack;
+mod routing;
 mod search;
 mod zip;
 

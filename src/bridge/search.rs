@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::pack::{self, Roots};
+use super::routing::{self, Routes};
 use super::{Foreign, Style, Unusable, shebang};
 
 /// What the environment and the configuration say about places.
@@ -43,6 +44,8 @@ pub struct Library {
     /// What a folder has, by the names without their endings.
     folders: Mutex<HashMap<PathBuf, Arc<HashMap<String, PathBuf>>>>,
     loaded: Mutex<HashMap<PathBuf, Result<Arc<Foreign>, Unusable>>>,
+    /// What a `runtime.yml` says.
+    routes: Mutex<HashMap<PathBuf, Arc<Routes>>>,
     /// Roles that have modules or parts of them, in the order they were met: from then on they are everybody's, as in Ansible.
     roles: Mutex<Vec<PathBuf>>,
     pub(super) core: OnceLock<Option<Core>>,
@@ -124,7 +127,11 @@ impl Library {
             if let Some(found) = own.then(in_collection).flatten() {
                 return found.map(Some);
             }
-            return self.in_core(short, origin);
+            if let Some(found) = self.in_core(short, origin)? {
+                return Ok(Some(found));
+            }
+            let moved = self.core().and_then(|core| self.routes(&core.path.join("config/ansible_builtin_runtime.yml")).get(short).cloned());
+            return moved.and_then(|name| self.in_collection(&name, origin)).transpose();
         }
         self.in_collection(name, origin).transpose()
     }
@@ -149,8 +156,38 @@ impl Library {
         self.load(&path, short, &format!("ansible.modules.{short}"), origin).map(Some)
     }
 
-    /// `namespace.collection.module`, or a module in a folder of it.
+    fn routes(&self, file: &Path) -> Arc<Routes> {
+        if let Some(known) = lock(&self.routes).get(file) {
+            return known.clone();
+        }
+        let routes = Arc::new(routing::read(file));
+        lock(&self.routes).insert(file.to_owned(), routes.clone());
+        routes
+    }
+
+    /// The module `name` of a collection, or the one that it has become.
     fn in_collection(&self, name: &str, origin: &Origin) -> Option<Result<Arc<Foreign>, Unusable>> {
+        let mut name = name.to_owned();
+        for _ in 0..routing::LONGEST {
+            match self.moved(&name, origin) {
+                Some(new) => name = new,
+                None => return self.of_collection(&name, origin),
+            }
+        }
+        None
+    }
+
+    /// What the collection of the module `name` calls it now, if that is another name.
+    fn moved(&self, name: &str, origin: &Origin) -> Option<String> {
+        let mut parts = name.splitn(3, '.');
+        let (namespace, collection, short) = (parts.next()?, parts.next()?, parts.next()?);
+        let file = |root: &PathBuf| root.join("ansible_collections").join(namespace).join(collection).join("meta/runtime.yml");
+        let file = self.collection_roots(origin).iter().map(file).find(|file| file.is_file())?;
+        self.routes(&file).get(short).cloned()
+    }
+
+    /// `namespace.collection.module`, or a module in a folder of it.
+    fn of_collection(&self, name: &str, origin: &Origin) -> Option<Result<Arc<Foreign>, Unusable>> {
         let mut parts = name.split('.');
         let (namespace, collection) = (parts.next()?, parts.next()?);
         let rest: Vec<&str> = parts.collect();

@@ -160,3 +160,23 @@ fn modules_of_collections_are_found_beside_the_playbook() {
         assert!(found.parts.names().contains(&"ansible_collections/me/tools/plugins/module_utils/shared.py"), "{name}");
     }
 }
+
+#[test]
+fn names_lead_where_modules_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let places = core(root);
+    let routes = "plugin_routing:\n  modules:\n    gone: {redirect: a.old.thing}\n    circle: {redirect: a.old.circle}\n    dead: {tombstone: {removal_version: '1'}}\n";
+    write(root, "py/ansible/config/ansible_builtin_runtime.yml", routes);
+    let moves = "plugin_routing:\n  modules:\n    thing: {redirect: a.new.thing}\n    circle: {redirect: a.old.circle}\n";
+    write(root, "coll/ansible_collections/a/old/meta/runtime.yml", moves);
+    write(root, "coll/ansible_collections/a/new/plugins/modules/thing.py", "#!/bin/sh\n");
+    let library = Library::new(Places { collections: vec![root.join("coll")], ..places });
+    let find = |name| library.installed(name, &Origin::default()).unwrap().map(|found| found.dotted.clone());
+    for name in ["gone", "ansible.builtin.gone", "a.old.thing", "a.new.thing"] {
+        assert_eq!(find(name).as_deref(), Some("ansible_collections.a.new.plugins.modules.thing"), "{name}");
+    }
+    for name in ["circle", "a.old.circle", "dead", "unheard"] {
+        assert_eq!(find(name), None, "{name}");
+    }
+}

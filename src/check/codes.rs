@@ -87,6 +87,7 @@ codes! {
     "recursive-template": "A variable's template uses the variable itself, directly or by way of others.";
     "rejected-stat": "The configuration forbids the module `stat`, which Ansible cannot do without.";
     "removed-module": "Ansible has removed this module, or it belongs elsewhere. The help names what takes its place.";
+    "reserved-name": "A variable is called like a keyword or like a function of templates. It works, and it is easily taken for that.";
     "role-cycle": "A role depends on itself, directly or by way of others.";
     "role-name": "The name of a role cannot be used as one.";
     "same-name": "A group and a host have the same name; patterns then mean both.";
@@ -129,6 +130,7 @@ codes! {
     "unreachable-handler": "No task notifies this handler, by its name or by what it listens to.";
     "unreadable": "A file cannot be read: it is not there, may not be read, or is no UTF-8 text.";
     "unusable-handler": "A handler has a name with a variable in it that is not the same for all hosts, and listens to nothing, so that no task can notify it.";
+    "unwritable": "A file that a run should write cannot be written. The run goes on without it.";
     "unused-variable": "No task, template or other variable mentions this variable.";
     "variable-name": "A variable's name may have letters, digits and underscores only, and no digit in front.";
     "vars-file": "None of the files of variables that a play names is there.";

@@ -88,6 +88,7 @@ pub(super) fn run(options: &RunOptions, ansible: bool) -> Outcome {
     let minimal = || -> Box<dyn Reporter + Send> { Box::new(Minimal::new(look.clone(), one_line)) };
     let mut outputs =
         output::outputs_or(minimal, &options.output.output, options.output.record.as_deref(), &look).map_err(Stopped::usage)?;
+    output::add_log(&mut outputs, &prepared.config, &look, &mut prepared.diags);
     let inventory = prepared.inventory(&options.hosts);
     if options.hosts.list_hosts {
         tell(&mut outputs, std::mem::take(&mut prepared.diags), &prepared.sources);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::{Hosts, How};
 use super::options::{ConnectionOptions, OutputOptions, PrivilegeOptions, VariableOptions};
 use super::play::{drive, tell};
+use super::settings::Settings;
 use super::{Outcome, Stopped, complete, config, output};
 use crate::deploy::config::{Config, FILE};
 use crate::deploy::history::{self, HostState, Survey};
@@ -195,8 +196,10 @@ impl Ready {
     fn new(options: &EnvironmentOptions) -> Result<Self, Stopped> {
         let sources = Sources::default();
         let mut diags = Diagnostics::default();
-        let look = output::look(options.output.verbose);
+        let settings = Settings::here();
+        let look = output::look_of(options.output.verbose, &settings);
         let mut outputs = output::of_run(&options.output, &look).map_err(Stopped::error)?;
+        output::add_log(&mut outputs, &settings, &look, &mut diags);
         let config = Config::load(&sources, &options.config, &mut diags);
         tell(&mut outputs, diags, &sources);
         let config = config::usable(config, &options.config, &mut outputs, &sources)?;

@@ -8,8 +8,8 @@ use std::{env, fmt, io};
 
 use super::options::OutputOptions;
 use super::settings::Settings;
-use crate::report::{Github, Human, Json, Jsonl, Junit, Live, Look, Outputs, Paint, Plan, Quiet, Reporter, ResultFormat, Terminal};
-use crate::text::did_you_mean;
+use crate::report::{Github, Human, Json, Jsonl, Junit, Live, Log, Look, Outputs, Paint, Plan, Quiet, Reporter, ResultFormat, Terminal};
+use crate::text::{Diagnostic, Diagnostics, did_you_mean};
 
 /// A way to show a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,17 @@ pub(super) fn outputs_or(
         outputs.add(default());
     }
     add_all(outputs, wanted, record, look)
+}
+
+/// Adds the log that `log_path` asks for; where it cannot be written, that is told and the run goes on, as in Ansible.
+pub(super) fn add_log(outputs: &mut Outputs, config: &Settings, look: &Look, diags: &mut Diagnostics) {
+    let Some(path) = config.log_path.as_deref() else { return };
+    let user = ["LOGNAME", "USER"].into_iter().find_map(|name| env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
+    if let Err(error) = outputs.append_to(Box::new(Log::new(look, &user)), path) {
+        let message = format!("cannot write the log `{}`: {error}", path.display());
+        diags.push(Diagnostic::warning("unwritable", message).help("`log_path` or `ANSIBLE_LOG_PATH` names it"));
+    }
 }
 
 fn both(first: Format, second: Format) -> String {

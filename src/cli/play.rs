@@ -104,6 +104,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     }
     let look = Look { ansible, tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::of_run(&options.output, &look).map_err(Stopped::error)?;
+    output::add_log(&mut outputs, &prepared.config, &look, &mut prepared.diags);
     let inventory = prepared.inventory(&options.hosts);
     let extra = Arc::new(prepared.extra(&options.variables.extra_vars));
     let selection = Arc::new(if options.list_tags {

@@ -289,8 +289,10 @@ impl Origins<'_> {
                 // Nothing is as good as not set.
                 Err(_) if written.text.trim().is_empty() => {}
                 Err(expected) => {
-                    let error =
-                        Diagnostic::error("setting", format!("expected {expected} for `{}`, found `{}`", written.name, written.text));
+                    let place = if written.span.is_some() { "" } else { " in the environment" };
+                    let message = format!("expected {expected} for `{}`{place}, found `{}`", written.name, written.text);
+                    let meant = setting.map(|setting| format!("`{}` is: {}", setting.name, setting.doc));
+                    let error = Diagnostic::error("setting", message).help(meant.unwrap_or_default());
                     diags.push(match written.span {
                         Some(span) => error.at(span, ""),
                         None => error,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context::{Condition, OWN};
 use super::scope::StaticScope;
-use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work};
+use super::{ActionSpec, Block, Context, Handler, Item, Mistakes, Role, Selection, Step, Vars, Work, reserved};
 use crate::bridge::Library;
 use crate::model::{self, Keyword, Keywords, Level, Loader, Shape};
 use crate::module;
@@ -233,6 +233,8 @@ impl Compiler {
         if !place.handler && !self.selection.takes(&context.tags) {
             return None;
         }
+        let register = task.keywords.get(Keyword::Register).and_then(|node| Some(Spanned::new(node.as_str()?.to_owned(), node.span)));
+        reserved::warn_of_task(&work, &params, register.as_ref(), diags);
         Some(Step {
             span: task.span,
             name: task.keywords.get(Keyword::Name).map(|name| self.templar.compile(name, diags)),
@@ -242,7 +244,7 @@ impl Compiler {
             whole,
             mistake: if self.mistakes == Mistakes::AtTask { mistyped(&context) } else { None },
             looped,
-            register: task.keywords.get(Keyword::Register).and_then(|node| Some(Spanned::new(node.as_str()?.to_owned(), node.span))),
+            register,
             context,
             outer: place.context.clone(),
             handler: place.handler,
@@ -386,10 +388,14 @@ impl Compiler {
     pub(super) fn vars(&self, node: &Node, diags: &mut Diagnostics) -> Vars {
         let templar = self.templar_of_vars();
         match &node.kind {
-            NodeKind::Map(entries) => entries
-                .iter()
-                .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), Arc::new(templar.compile(value, diags)))))
-                .collect(),
+            NodeKind::Map(entries) => {
+                let named = entries.iter().filter_map(|(name, value)| Some((name.as_str()?, name.span, value)));
+                let compiled = named.map(|(name, span, value)| {
+                    reserved::warn(name, span, diags);
+                    (name.to_owned(), Arc::new(templar.compile(value, diags)))
+                });
+                compiled.collect()
+            }
             NodeKind::Seq(items) => items.iter().flat_map(|item| self.vars(item, diags)).collect(),
             _ => Vars::new(),
         }
@@ -403,7 +409,11 @@ impl Compiler {
     /// Named values as variables.
     pub fn named(&self, entries: &[(Spanned<String>, Node)], diags: &mut Diagnostics) -> Vars {
         let templar = self.templar_of_vars();
-        entries.iter().map(|(name, value)| (name.value.clone(), Arc::new(templar.compile(value, diags)))).collect()
+        let compiled = entries.iter().map(|(name, value)| {
+            reserved::warn(&name.value, name.span, diags);
+            (name.value.clone(), Arc::new(templar.compile(value, diags)))
+        });
+        compiled.collect()
     }
 }
 

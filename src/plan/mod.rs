@@ -10,6 +10,7 @@ mod conform;
 mod context;
 mod misuse;
 mod play;
+mod reserved;
 mod roles;
 pub mod scope;
 mod select;

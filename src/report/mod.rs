@@ -13,6 +13,7 @@ mod json;
 pub mod jsonl;
 mod junit;
 mod live;
+mod log;
 mod minimal;
 mod otlp;
 mod paint;
@@ -20,7 +21,7 @@ mod plan;
 mod quiet;
 pub mod snippet;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use json::Json;
 pub use jsonl::Jsonl;
 pub use junit::Junit;
 pub use live::{Live, Terminal};
+pub use log::Log;
 pub use minimal::Minimal;
 pub use otlp::Otlp;
 pub use paint::{Color, Paint};
@@ -103,9 +105,21 @@ impl Outputs {
     /// # Errors
     /// Where the file cannot be created.
     pub fn add_file(&mut self, reporter: Box<dyn Reporter + Send>, path: &Path) -> io::Result<()> {
-        let file = BufWriter::new(private(path)?);
-        self.outputs.push(Output { reporter, file: Some((path.display().to_string(), file)) });
+        self.write_to(reporter, path, private().truncate(true).open(path)?);
         Ok(())
+    }
+
+    /// Adds `reporter`, writing behind what is in the file `path` already.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened.
+    pub fn append_to(&mut self, reporter: Box<dyn Reporter + Send>, path: &Path) -> io::Result<()> {
+        self.write_to(reporter, path, private().append(true).open(path)?);
+        Ok(())
+    }
+
+    fn write_to(&mut self, reporter: Box<dyn Reporter + Send>, path: &Path, file: File) {
+        self.outputs.push(Output { reporter, file: Some((path.display().to_string(), BufWriter::new(file))) });
     }
 
     /// Hands `event` to every output, in the order they were added.
@@ -164,8 +178,10 @@ impl Output {
 }
 
 /// What a run showed is for its owner: a new file is readable by nobody else.
-fn private(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).create(true).mode(0o600);
+    options
 }
 
 #[cfg(test)]

@@ -127,3 +127,35 @@ fn old_conditions_hold_as_ansible_playbook() {
     let condition = "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: x}\n      when: \"'text'\"\n";
     assert_eq!(run_as("rappel", condition).status.code(), Some(2));
 }
+
+#[test]
+fn conditions_with_templates_in_them_mean_what_they_say() {
+    let vars = "{name: web, one: 1, off: false, word: 'false', yes: 'True', text: 1 == 1}";
+    let mut tasks = String::new();
+    for (index, (condition, _)) in CONDITIONS.iter().enumerate() {
+        tasks += &format!("    - debug: {{msg: 'ran {index}.'}}\n      when: \"{condition}\"\n      ignore_errors: true\n");
+    }
+    let playbook = format!("- hosts: all\n  gather_facts: false\n  vars: {vars}\n  tasks:\n{tasks}");
+    let folder = tempfile::tempdir().unwrap();
+    let (_, text) = crate::support::ansible_playbook(folder.path(), &playbook, &[], &[]);
+    for (index, (condition, runs)) in CONDITIONS.iter().enumerate() {
+        assert_eq!(text.contains(&format!("ran {index}.\"")), *runs, "{condition}: {text}");
+    }
+    assert!(text.contains("the condition's template gives the text `1 == 1`, and no boolean"), "{text}");
+}
+
+/// Conditions, and whether they hold.
+const CONDITIONS: [(&str, bool); 12] = [
+    ("{{ one }} == 1", true),
+    ("{{ one }} == 2", false),
+    ("{{ name }} == 'web'", true),
+    ("not {{ off }}", true),
+    ("{{ off }} or {{ off }}", false),
+    ("one == {{ one }} and name == '{{ name }}'", true),
+    ("name == '{{ one }}'", false),
+    ("{{ off }}", false),
+    ("{{ word }}", false),
+    ("{{ yes }}", true),
+    ("{{ text }}", false),
+    ("{% if one == 2 %}True{% else %}False{% endif %}", false),
+];

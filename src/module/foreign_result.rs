@@ -11,7 +11,7 @@ pub(super) fn judge(name: &str, completed: &Completed, machine: &mut Machine) ->
     let Some((mut data, junk)) = result_in(&completed.stdout_text()) else { return Err(no_result(name, completed)) };
     let mut warnings = strings(data.get("warnings"));
     if let Some(junk) = junk {
-        warnings.push(format!("module `{name}` printed something after its result: {junk}"));
+        warnings.push(format!("Module invocation had junk after the JSON data: {junk}"));
     }
     data.retain(|key, _| !key.starts_with("_ansible_"));
     let flag = |data: &Map, key: &str| data.get(key).and_then(Value::to_bool);
@@ -110,7 +110,7 @@ mod tests {
         let done = judged("noise\n[ a list]\n {\"changed\": true, \"_ansible_x\": 1,\n \"a\": [1]}\nmore\n", "").unwrap();
         assert!(done.changed);
         assert_eq!(done.data.keys().collect::<Vec<_>>(), ["changed", "a"]);
-        assert_eq!(done.warnings, ["module `m` printed something after its result: more"]);
+        assert_eq!(done.warnings, ["Module invocation had junk after the JSON data: more"]);
     }
 
     #[test]

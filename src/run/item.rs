@@ -28,6 +28,8 @@ pub(super) struct Item<'a> {
     pub(super) label: Option<String>,
     /// Loop variables.
     pub(super) locals: Locals,
+    /// The host that it is delegated to. Asked once: the name may be drawn by lot.
+    pub(super) delegate: Option<String>,
     /// Told when its call is on its way, and dropped when there is none.
     pub(super) queued: Queued,
 }
@@ -110,30 +112,36 @@ impl Item<'_> {
         let begun = Instant::now();
         // As in Ansible: to whom it is delegated is known before its condition.
         let eager = self.task.shared.settings.after_fatal_rescue == AfterFatalRescue::GoOn;
-        let mut outcome = match if eager { self.delegate() } else { Ok(None) } {
+        let mut outcome = match self.begun(eager).await {
+            Ok(outcome) => outcome,
             Err(diagnostic) => self.failed(diagnostic),
-            Ok(None) => self.conditional().await,
-            Ok(Some(delegate)) => self.delegated(&delegate).conditional().await,
         };
         outcome.took = begun.elapsed();
         outcome
     }
 
-    async fn conditional(&self) -> ItemOutcome {
-        match self.condition() {
-            Err(diagnostic) => self.failed(diagnostic),
-            Ok(Some(skipped)) => skipped,
-            Ok(None) => self.repeated().await,
+    async fn begun(&self, eager: bool) -> Result<ItemOutcome, Diagnostic> {
+        if !eager && let Some(skipped) = self.condition()? {
+            return Ok(skipped);
+        }
+        let delegated = self.delegate()?.map(|host| self.delegated(host));
+        let item = delegated.as_ref().unwrap_or(self);
+        match if eager { item.condition()? } else { None } {
+            Some(skipped) => Ok(skipped),
+            None => Ok(item.repeated().await),
         }
     }
 
     /// The same, knowing the variables of the host that it is delegated to.
-    fn delegated(&self, host: &str) -> Self {
+    fn delegated(&self, host: String) -> Self {
         let task = self.task;
-        let known = task.shared.hostvars_of(&task.play, host);
-        let layers = self.layers.with(Locals(vec![("ansible_delegated_vars".to_owned(), Value::map([(host, known)]))]));
+        let known = task.shared.hostvars_of(&task.play, &host);
+        let mut locals = task.connection_of(&host, &self.layers);
+        locals.push(("ansible_delegated_vars".to_owned(), Value::map([(host.as_str(), known)])));
+        let layers = self.layers.with(Locals(locals));
         let queued = self.queued.take().map(Queued::to).unwrap_or_default();
-        Self { task, scope: Arc::new(layers.clone()), layers, label: self.label.clone(), locals: self.locals.clone(), queued }
+        let (label, locals) = (self.label.clone(), self.locals.clone());
+        Self { task, scope: Arc::new(layers.clone()), layers, label, locals, delegate: Some(host), queued }
     }
 
     /// `Some` when a condition does not hold.
@@ -259,7 +267,7 @@ impl Item<'_> {
     }
 
     async fn attempt(&self, answered: &mut Answered) -> Result<Outcome, Trouble> {
-        let delegate = self.delegate()?;
+        let delegate = self.delegate.clone();
         answered.delegate.clone_from(&delegate);
         if let Some(mistake) = &self.task.step.mistake {
             return Err(Failure::new(mistake.clone()).into());

@@ -6,6 +6,7 @@ mod batch;
 mod bridge;
 mod call;
 mod cursor;
+mod delegate;
 mod emit;
 mod fact_cache;
 mod fleet;

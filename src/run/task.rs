@@ -125,6 +125,7 @@ impl TaskRun {
             scope: Arc::new(layers.clone()),
             label,
             locals: Locals::default(),
+            delegate: None,
             queued: Queued::default(),
         }
     }

@@ -138,14 +138,16 @@ pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagno
             let empty = Diagnostic::error("condition-type", "empty conditional expressions are not allowed");
             broken(templar, empty.at(node.span, ""), diagnostics)
         }
-        NodeKind::Str(text) if is_template(text) && is_wrapped(text) => {
-            diagnostics.push(
-                Diagnostic::warning("condition-template", "conditionals should not be surrounded by templating delimiters")
-                    .at(node.span, "")
-                    .help("write the expression without `{{ }}`"),
-            );
+        NodeKind::Str(text) if is_template(text) => {
             let place = Place::of(text, node.span, &templar.sources);
-            compiled(templar, Template::inline(text, place.clone()), &place, diagnostics)
+            let bare = without_delimiters(text);
+            if is_wrapped(text) || bare != *text {
+                let message = "conditional statements should not include jinja2 templating delimiters such as {{ }} or {% %}";
+                let warning = Diagnostic::warning("condition-template", message).at(node.span, "");
+                diagnostics.push(warning.help("write the expression without `{{ }}`"));
+            }
+            let read = if is_whole(text) { Template::inline(text, place.clone()) } else { Template::bare(&bare, place.clone()) };
+            compiled(templar, read, &place, diagnostics)
         }
         NodeKind::Str(text) => {
             let place = Place::of(text, node.span, &templar.sources);
@@ -159,6 +161,35 @@ pub(super) fn condition(templar: &Templar, node: &Node, diagnostics: &mut Diagno
 fn is_wrapped(text: &str) -> bool {
     let text = text.trim();
     text.starts_with("{{") || text.starts_with("{%") || text.starts_with("{#")
+}
+
+/// Whether a condition is one `{{ }}` and nothing else, or has statements.
+fn is_whole(text: &str) -> bool {
+    let text = text.trim();
+    text.contains("{%") || text.starts_with("{#") || text.strip_prefix("{{").is_some_and(|rest| rest.find("}}") == Some(rest.len() - 2))
+}
+
+/// `{{ port }} == 80` as `( port ) == 80`, with every byte at its place. What stands in quotes stays as it is.
+///
+/// Ansible evaluates the text that the template gives, which 2.19 refuses and which takes a value for a name.
+fn without_delimiters(text: &str) -> String {
+    let (mut out, mut rest, mut quote) = (String::with_capacity(text.len()), text, None);
+    while let Some(next) = rest.chars().next() {
+        let pair = ["{{", "}}"].into_iter().find(|pair| quote.is_none() && rest.starts_with(pair));
+        match (pair, quote) {
+            (Some(pair), _) => out.push_str(if pair == "{{" { " (" } else { ") " }),
+            (None, Some(open)) if open == next => {
+                quote = None;
+                out.push(next);
+            }
+            (None, _) => {
+                quote = quote.or(Some(next).filter(|next| matches!(next, '\'' | '"')));
+                out.push(next);
+            }
+        }
+        rest = rest.get(pair.map_or(next.len_utf8(), str::len)..).unwrap_or_default();
+    }
+    out
 }
 
 /// Reads the template in a file.

@@ -109,6 +109,11 @@ impl Expr {
         }
     }
 
+    /// Whether it is a template, and no bare expression.
+    fn is_wrapped(&self) -> bool {
+        matches!(self, Self::Template(template) if matches!(template.body, source::Body::Statements(_)))
+    }
+
     /// The value, if no template is in it.
     pub fn literal(&self) -> Option<&Value> {
         match self {

@@ -268,6 +268,12 @@ impl<'t> Session<'t> {
         let error = match value {
             Value::Bool(flag) => return Ok(flag),
             Value::Undefined(missing) => Error::undefined(&missing),
+            // As in Ansible, the text that `{{ }}` gave is an expression again; only words are taken for one here.
+            Value::Str(text) if expr.is_wrapped() => match word(&text) {
+                Some(flag) => return Ok(flag),
+                None => Error::new("condition-type", format!("the condition's template gives the text `{text}`, and no boolean"))
+                    .help("write the condition itself, without `{{ }}`: text is not evaluated again"),
+            },
             other if self.templar.manner.truthy_conditions => return Ok(other.is_true()),
             other => {
                 let shown = if other.is_true() { "True" } else { "False" };
@@ -279,6 +285,15 @@ impl<'t> Session<'t> {
             }
         };
         Err(if error.trail.is_empty() { error.at(expr.span()) } else { error })
+    }
+}
+
+/// What a condition that is only this word means.
+fn word(text: &str) -> Option<bool> {
+    match text.trim() {
+        "true" | "True" => Some(true),
+        "" | "false" | "False" | "none" | "None" => Some(false),
+        number => number.parse().ok().map(|number: f64| number != 0.0),
     }
 }
 

@@ -142,3 +142,25 @@ fn ten_thousand_hosts_are_read_at_once() {
     // Far above what it takes (0.1 s without optimisation), far below what a quadratic way would.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
+
+#[test]
+fn scripts_and_constructed_groups_are_what_ansible_makes_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ansible-inventory");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rappel"), &program).unwrap();
+    let (mut wrong, mut cases) = (String::new(), 0);
+    for case in fs::read_dir("tests/conformance/dynamic").unwrap() {
+        let case = case.unwrap().path();
+        let source = Some(case.join("hosts.sh")).filter(|script| script.exists()).unwrap_or_else(|| case.clone());
+        for (view, options) in [("list", vec!["--list"]), ("export", vec!["--list", "--export"]), ("graph", vec!["--graph", "--vars"])] {
+            let done =
+                std::process::Command::new(&program).arg("-i").arg(&source).args(options).env("HOME", folder.path()).output().unwrap();
+            let (expected, found) = (fs::read_to_string(case.join(format!("{view}.txt"))).unwrap(), String::from_utf8_lossy(&done.stdout));
+            cases += 1;
+            if found.trim_end() != expected.trim_end() {
+                wrong += &format!("{}/{view}\n--- expected\n{expected}\n--- found\n{found}\n", case.display());
+            }
+        }
+    }
+    assert!(wrong.is_empty() && cases >= 15, "{cases} {wrong}");
+}

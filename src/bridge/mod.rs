@@ -123,11 +123,13 @@ pub struct Unusable {
     pub place: Option<(PathBuf, u32)>,
     /// What to do.
     pub help: String,
+    /// Ansible cannot run it either: it finds that out when the task runs.
+    pub broken: bool,
 }
 
 impl Unusable {
     fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, help: help.into() }
+        Self { message: message.into(), place: None, help: help.into(), broken: false }
     }
 
     fn at(mut self, path: &Path, line: u32) -> Self {

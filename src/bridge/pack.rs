@@ -105,7 +105,7 @@ impl Packer<'_> {
         }
         let message = format!("the module imports `{base}`, which is not on the controller");
         let help = "put it into `module_utils/` beside the playbook, or install the collection or the ansible-core that has it";
-        Err(Unusable::new(message, help).at(&found.path, import.line))
+        Err(Unusable { broken: true, ..Unusable::new(message, help).at(&found.path, import.line) })
     }
 
     /// Takes `dotted`, or as much of its head as there is: the rest is made by Python at run time (`six.moves`).

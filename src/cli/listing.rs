@@ -74,7 +74,8 @@ fn listed(
 /// The task as it is called before there is a host: with the templates of its name as they are written.
 fn title(step: &Step, prepared: &Prepared) -> String {
     let name = step.name.as_ref().map(|name| name.literal().map_or_else(|| prepared.text(name.span()), crate::template::Value::to_text));
-    let role = step.context.role.as_ref().map(|role| format!("{} : ", role.name)).unwrap_or_default();
+    let role = step.context.role.as_ref().filter(|_| step.work.name() != "include_role");
+    let role = role.map(|role| format!("{} : ", role.name)).unwrap_or_default();
     match name {
         Some(name) => format!("{role}{name}"),
         // Ansible leaves the role away where an include has no name.

@@ -174,6 +174,10 @@ fn variables(node: &Node, diags: &mut Diagnostics) -> Variables {
             let named = |(key, value): &(Node, Node)| Some((Spanned::new(reader::scalar_text(key)?, key.span), value.clone()));
             entries.iter().filter_map(named).collect()
         }
+        // Ansible takes a list of mappings in `vars_files`.
+        NodeKind::Seq(items) if items.iter().all(|item| matches!(item.kind, NodeKind::Map(_))) => {
+            items.iter().flat_map(|item| variables(item, diags)).collect()
+        }
         _ => {
             diags.push(reader::wrong_type(node, "a file of variables", "a mapping"));
             Vec::new()

@@ -58,6 +58,7 @@ impl<'a> Checker<'a> {
                     if name.value == "_raw_params" {
                         self.spec.free_form.unwrap_or_default()
                     } else {
+                        self.ignored(name, diags);
                         &name.value
                     }
                 }
@@ -73,6 +74,14 @@ impl<'a> Checker<'a> {
             }
         }
         found
+    }
+
+    /// `raw` takes parameters of `command` without a word, and does nothing about them.
+    fn ignored(&self, name: &Spanned<String>, diags: &mut Diagnostics) {
+        if super::compile::short_name(self.module()) == "raw" {
+            let message = format!("`raw` ignores the parameter `{}`", name.value);
+            diags.push(Diagnostic::warning("unknown-parameter", message).at(name.span, "").help("`command` and `shell` know it"));
+        }
     }
 
     fn unknown(&self, name: &Spanned<String>, diags: &mut Diagnostics) {

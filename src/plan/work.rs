@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::compile::short_name;
-use super::{Compiler, Context, Work};
+use super::{Compiler, Context, Mistakes, Work};
 use crate::bridge::{Origin, Unusable};
 use crate::module;
 use crate::text::{Diagnostic, Diagnostics, Span, Spanned, did_you_mean};
@@ -11,17 +11,34 @@ use crate::text::{Diagnostic, Diagnostics, Span, Spanned, did_you_mean};
 impl Compiler {
     /// What `name` means for a task in `context`, in a play of the directory `dir`, as far as it is known already.
     pub(super) fn work(&self, name: &Spanned<String>, context: &Context, dir: &Path, diags: &mut Diagnostics) -> Option<Work> {
-        if name.value.contains("{{") { Some(Work::Named) } else { self.work_named(name, context, dir, diags) }
+        if name.value.contains("{{") {
+            return Some(Work::Named);
+        }
+        let found = self.find(&name.value, context, &self.library.origin(dir, &context.collections));
+        match found {
+            Err(unusable) if unusable.broken && self.mistakes == Mistakes::AtTask => Some(Work::Named),
+            found => self.usable(found, name, context, dir, diags),
+        }
     }
 
     /// What the module `name` does.
     pub fn work_named(&self, name: &Spanned<String>, context: &Context, dir: &Path, diags: &mut Diagnostics) -> Option<Work> {
-        let origin = self.library.origin(dir, &context.collections);
-        let found = self.find(&name.value, context, &origin);
+        let found = self.find(&name.value, context, &self.library.origin(dir, &context.collections));
+        self.usable(found, name, context, dir, diags)
+    }
+
+    fn usable(
+        &self,
+        found: Result<Option<Work>, Unusable>,
+        name: &Spanned<String>,
+        context: &Context,
+        dir: &Path,
+        diags: &mut Diagnostics,
+    ) -> Option<Work> {
         match found {
             Ok(Some(work)) => Some(work),
             Ok(None) => {
-                diags.push(self.unknown(name, &origin));
+                diags.push(self.unknown(name, &self.library.origin(dir, &context.collections)));
                 None
             }
             Err(unusable) => {

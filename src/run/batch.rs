@@ -197,8 +197,8 @@ impl Batch {
         TaskInfo {
             id,
             name: match &step.context.role {
-                // An include without a name already says which role it brings.
-                Some(role) if step.name.is_some() || step.work.name() != "include_role" => format!("{} : {name}", role.name),
+                // As in Ansible, the include of a role does not say in which role it stands.
+                Some(role) if step.work.name() != "include_role" => format!("{} : {name}", role.name),
                 _ => name,
             },
             role: step.context.role.as_ref().map(|role| role.name.clone()),

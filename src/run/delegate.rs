@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::magic::View;
 use super::task::TaskRun;
-use crate::plan::scope::Layered;
-use crate::template::{Binding, Scope, Value};
+use crate::plan::scope::{Layer, Layered, Locals};
+use crate::template::{Binding, Scope, Value, scope_value};
 
 /// Names of the same thing; the first that the delegate has counts.
 const CONNECTION: [&[&str]; 7] = [
@@ -19,6 +19,13 @@ const CONNECTION: [&[&str]; 7] = [
 ];
 
 impl TaskRun {
+    /// Its entry in `ansible_delegated_vars`: its variables, and an address in any case.
+    pub(super) fn vars_of_delegate(&self, delegate: &str) -> Value {
+        let mut known = self.shared.view(&self.play, delegate, &Arc::default(), View::HostVars);
+        known.push(Layer::CommandLine, Arc::new(Locals(vec![("ansible_host".to_owned(), delegate.into())])));
+        scope_value(Arc::new(known))
+    }
+
     /// The delegate's address, port, user and so on, under the names that the task's own host says nothing about: as in Ansible,
     /// `{{ ansible_host }}` is then the delegate's.
     pub(super) fn connection_of(&self, delegate: &str, own: &Layered) -> Vec<(String, Value)> {

@@ -135,9 +135,8 @@ impl Item<'_> {
     /// The same, knowing the variables of the host that it is delegated to.
     fn delegated(&self, host: String) -> Self {
         let task = self.task;
-        let known = task.shared.hostvars_of(&task.play, &host);
         let mut locals = task.connection_of(&host, &self.layers);
-        locals.push(("ansible_delegated_vars".to_owned(), Value::map([(host.as_str(), known)])));
+        locals.push(("ansible_delegated_vars".to_owned(), Value::map([(host.as_str(), task.vars_of_delegate(&host))])));
         let layers = self.layers.with(Locals(locals));
         let queued = self.queued.take().map(Queued::to).unwrap_or_default();
         let (label, locals) = (self.label.clone(), self.locals.clone());

@@ -208,6 +208,10 @@ impl Shared {
             }
         }
         for diagnostic in diags.into_vec() {
+            if diagnostic.severity == Severity::Error {
+                // The first reason counts.
+                let _ = self.stopped.set(Exit::Unreachable);
+            }
             self.later(diagnostic);
         }
         let layers = Arc::new(layers);

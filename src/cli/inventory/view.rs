@@ -194,7 +194,7 @@ impl View<'_> {
                 Ok(Ok(plain)) if form == Form::Open => Value::Str(plain),
                 _ => marked(SEALED, Value::Str(envelope.clone())),
             },
-            NodeKind::Unsafe(inner) if form == Form::Marked => marked(UNSAFE, self.value(inner, form)),
+            NodeKind::Unsafe(inner) if form == Form::Marked => unsafe_text(self.value(inner, form)),
             NodeKind::Unsafe(inner) => self.value(inner, form),
             NodeKind::Seq(items) => Value::List(items.iter().map(|item| self.value(item, form)).collect()),
             NodeKind::Map(entries) => {
@@ -202,6 +202,17 @@ impl View<'_> {
             }
             _ => node_value(node),
         }
+    }
+}
+
+/// Marks the texts in `value`: nothing else could be taken for a template.
+fn unsafe_text(value: Value) -> Value {
+    match value {
+        Value::Str(_) => Value::Map([(UNSAFE.to_owned(), value)].into_iter().collect()),
+        Value::List(items) => Value::List(items.into_iter().map(unsafe_text).collect()),
+        Value::Map(map) if map.contains_key(UNSAFE) => Value::Map(map),
+        Value::Map(map) => Value::Map(map.into_iter().map(|(key, value)| (key, unsafe_text(value))).collect()),
+        other => other,
     }
 }
 

@@ -51,7 +51,10 @@ fn wrong_values_are_reported_and_the_default_taken() {
     let (_folder, settings, findings) = load("[defaults]\nforks = many\n", &[("ANSIBLE_HOST_KEY_CHECKING", "maybe")]);
     assert_eq!(
         findings,
-        ["expected a whole number for `forks`, found `many`", "expected a boolean for `ANSIBLE_HOST_KEY_CHECKING` in the environment, found `maybe`"]
+        [
+            "expected a whole number for `forks`, found `many`",
+            "expected a boolean for `ANSIBLE_HOST_KEY_CHECKING` in the environment, found `maybe`"
+        ]
     );
     assert_eq!((settings.forks, settings.host_key_checking), (5, true));
 }

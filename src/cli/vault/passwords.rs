@@ -86,12 +86,10 @@ pub fn collect(arguments: &VaultArgs, settings: &Settings, ask: &dyn Ask, purpos
     for written in settings.vault_identity_list.iter().chain(&arguments.vault_id) {
         add(&mut vault, written, settings, ask, purpose)?;
     }
-    let files: Vec<_> = match (arguments.vault_password_file.as_slice(), &settings.vault_password_file) {
-        // The file of the configuration is a default; options replace it.
-        ([], Some(file)) if arguments.vault_id.is_empty() => vec![file],
-        (files, _) => files.iter().collect(),
-    };
-    for file in files {
+    let given = !arguments.vault_id.is_empty() || !arguments.vault_password_file.is_empty();
+    // As in Ansible, options add to the configuration; but what seals is what they name.
+    let configured = settings.vault_password_file.iter().filter(|_| !given || purpose == Purpose::Open);
+    for file in arguments.vault_password_file.iter().chain(configured) {
         vault.add(settings.vault_identity.as_str(), from_file(file, &settings.vault_identity)?.as_slice());
     }
     if arguments.ask_vault_password || settings.ask_vault_pass {

@@ -121,7 +121,7 @@ impl Inventory {
     ///
     /// All mistakes go to `diags`; what could be read is returned.
     pub fn load(reading: &Reading<'_>, wanted: &[String], diags: &mut Diagnostics) -> Self {
-        let mut inventory = Self { merging: reading.options.merging, ..Self::default() };
+        let mut inventory = Self { merging: reading.options.merging, loading: true, ..Self::default() };
         for source in wanted {
             inventory.read_source(reading, source, diags);
         }

@@ -90,6 +90,8 @@ pub struct Inventory {
     groups: IndexMap<String, Group>,
     /// Mappings of the same name go into each other (`hash_behaviour = merge`).
     merging: bool,
+    /// More sources are to be read: what is in no group yet may come into one.
+    loading: bool,
     /// `group_vars` and `host_vars` beside the sources, in the order of the sources.
     beside: Vec<Arc<VarsDir>>,
     /// The local machine by each of its names, for when a pattern names it and no source does.
@@ -100,7 +102,8 @@ impl Default for Inventory {
     fn default() -> Self {
         let groups = [ALL, UNGROUPED].map(|name| (name.to_owned(), Group::new(name, Span::default())));
         let localhost = LOCALHOST.map(|name| Host { name: name.to_owned(), implicit: true, ..Host::default() });
-        let mut inventory = Self { hosts: IndexMap::new(), groups: IndexMap::from(groups), merging: false, beside: Vec::new(), localhost };
+        let mut inventory =
+            Self { hosts: IndexMap::new(), groups: IndexMap::from(groups), merging: false, loading: false, beside: Vec::new(), localhost };
         inventory.adopt(ALL, UNGROUPED);
         inventory
     }
@@ -283,6 +286,7 @@ impl Inventory {
 
     /// Puts every group without a parent into `all`, and every host without a group into `ungrouped`.
     fn settle(&mut self) {
+        self.loading = false;
         let groups: Vec<_> = self.groups.keys().cloned().collect();
         for group in &groups {
             self.settle_group(group);
@@ -294,7 +298,7 @@ impl Inventory {
     }
 
     fn settle_group(&mut self, name: &str) {
-        if name != ALL && self.groups.get(name).is_some_and(|group| group.parents.is_empty()) {
+        if !self.loading && name != ALL && self.groups.get(name).is_some_and(|group| group.parents.is_empty()) {
             self.adopt(ALL, name);
         }
     }

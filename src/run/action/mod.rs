@@ -168,7 +168,7 @@ actions! {
     openssl_privatekey::OpensslPrivatekey as "openssl_privatekey";
     package::Package as "package", open;
     pause::Pause as "pause";
-    raw::Raw as "raw";
+    raw::Raw as "raw", open;
     reboot::Reboot as "reboot";
     script::Script as "script";
     set_fact::SetFact as "set_fact", open;

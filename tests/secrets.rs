@@ -138,7 +138,9 @@ fn play(folder: &Path, options: &[&str]) -> Output {
 fn no_secret_is_in_anything_that_is_written() {
     for output in ["human", "json", "jsonl", "junit", "github", "quiet"] {
         let folder = project();
+        write(folder.path(), "ansible.cfg", "[defaults]\nlog_path = run.log\n");
         let done = play(folder.path(), &["--diff", "-vvvv", "--output", output, "--record", "run.jsonl"]);
+        search("the log", &fs::read(folder.path().join("run.log")).unwrap());
         let record = folder.path().join("run.jsonl");
         assert_eq!(fs::metadata(&record).unwrap().permissions().mode() & 0o777, 0o600);
         search("the record", &fs::read(record).unwrap());

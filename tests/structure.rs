@@ -236,5 +236,6 @@ fn variables_with_the_names_of_keywords_are_told() {
     let (code, text) = run(&format!("{head}{tasks}"), &files, &[], &[]);
     let mut told: Vec<_> = text.lines().filter_map(|line| line.split("reserved name: ").nth(1)).collect();
     told.sort_unstable();
+    told.dedup();
     assert_eq!((code, told), (0, vec!["become", "lookup", "loop_control", "poll", "port", "retries", "when"]), "{text}");
 }

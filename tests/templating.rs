@@ -159,3 +159,11 @@ const CONDITIONS: [(&str, bool); 12] = [
     ("{{ text }}", false),
     ("{% if one == 2 %}True{% else %}False{% endif %}", false),
 ];
+
+#[test]
+fn lookups_that_moved_to_a_collection_are_known_there() {
+    let playbook = "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: \"{{ q('community.general.flattened', [1, [2, 3]]) }} {{ item }}\"}\n      with_community.general.flattened: [[a]]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = crate::support::ansible_playbook(folder.path(), playbook, &[], &[]);
+    assert!(code == 0 && text.contains("[1, 2, 3] a"), "{code} {text}");
+}

@@ -7,7 +7,7 @@ use super::Subject;
 use super::survey::{self, Survey};
 use crate::module::Kind;
 use crate::template::to_wire;
-use crate::text::Diagnostics;
+use crate::text::{Diagnostic, Diagnostics};
 
 pub(super) fn check(survey: &Survey, subject: &Subject<'_>, diags: &mut Diagnostics) {
     let mut compiled = HashSet::new();
@@ -28,7 +28,14 @@ pub(super) fn check(survey: &Survey, subject: &Subject<'_>, diags: &mut Diagnost
             match find(&survey::folders(step, &survey.play), folder, &name) {
                 None => {
                     let message = format!("cannot find `{name}` on the controller");
-                    let finding = super::judged(seen, "file-not-found", message).at(expr.span(), "");
+                    // What is named by its whole path may be made before, or be on the machine that this runs on later.
+                    let elsewhere = Path::new(&name).is_absolute();
+                    let finding = if elsewhere {
+                        Diagnostic::warning("file-not-found", message)
+                    } else {
+                        super::judged(seen, "file-not-found", message)
+                    };
+                    let finding = finding.at(expr.span(), "");
                     diags.push(finding.help(format!("it was looked for in `{folder}/` of the role and beside the playbook")));
                 }
                 Some(path) if folder == "templates" && compiled.insert(path.clone()) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Subject;
 use super::survey::{Seen, Survey};
-use crate::template::{UseKind, knows};
+use crate::template::{UseKind, knows, short_lookup};
 use crate::text::{Diagnostic, Diagnostics, did_you_mean};
 
 /// How a kind of plugin is called, and in which folder projects have theirs.
@@ -27,7 +27,7 @@ pub(super) fn check(surveys: &[Survey], subject: &Subject<'_>, diags: &mut Diagn
             for expr in super::variables::expressions(&seen.step, &subject.compiler.templar) {
                 for used in expr.uses() {
                     let Some((word, folder)) = words(used.kind) else { continue };
-                    let short = used.name.strip_prefix("ansible.builtin.").unwrap_or(&used.name);
+                    let short = short_lookup(&used.name);
                     let close = match used.kind {
                         UseKind::Lookup if lookups.contains(&short) => continue,
                         UseKind::Lookup => did_you_mean(short, lookups.iter().copied()),

@@ -300,7 +300,7 @@ fn load_inventory(
     (templar, extra): (&Templar, &Vars),
     diags: &mut Diagnostics,
 ) -> Inventory {
-    let plugins = Constructed { templar, options, extra };
+    let plugins = Constructed { templar, extra };
     let reading = Reading { loader, scripts: &scripts::Programs, plugins: &plugins, folder, options, renamed: std::cell::Cell::default() };
     Inventory::load(&reading, wanted, diags)
 }

@@ -128,9 +128,10 @@ fn joined(mut found: Vec<Value>) -> Value {
     Value::list(found)
 }
 
-/// `name` without the collection that it is from, if that is Ansible's own.
-fn short(name: &str) -> &str {
-    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+/// The name of a lookup without the collection that it is from, if that is Ansible's own or the one that some of them went to.
+pub fn short(name: &str) -> &str {
+    let moved = || name.strip_prefix("community.general.").filter(|short| super::lookup::NAMES.contains(short));
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).or_else(moved).unwrap_or(name)
 }
 
 /// That the lookup `name` exists.

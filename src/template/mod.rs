@@ -52,6 +52,7 @@ use source::Template;
 
 pub use compile::Sealed;
 pub use entry::{node_value, value_node};
+pub use global::short as short_lookup;
 pub use lazy::Lazy;
 pub use object::Object;
 pub use uses::{Use, UseKind, is_global, knows};

@@ -187,7 +187,8 @@ def findings(repository, rappel, playbook, path):
         found = json.loads(out)["findings"]
     except ValueError:
         return [("", err.strip())]
-    return [(finding.get("file") or "", finding["message"]) for finding in found if finding["severity"] == "error"]
+    errors = [finding for finding in found if finding["severity"] == "error"]
+    return [(error["labels"][0]["file"] if error["labels"] else "", error["message"]) for error in errors]
 
 
 def together(repository, rappel, paths, play_of):

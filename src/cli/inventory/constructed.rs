@@ -1,9 +1,9 @@
-//! The inventory plugin `constructed`: variables and groups computed from what sources before it said.
+//! The inventory plugin `constructed`: variables and groups computed from what sources before it said. As in Ansible, the names of its
+//! groups have no odd characters, whatever the configuration says about those that people write.
 
 use std::sync::Arc;
 
-use crate::model::inventory::InvalidGroupChars;
-use crate::model::inventory::{Inventory, Options, Origin, Plugins};
+use crate::model::inventory::{Inventory, Origin, Plugins, sanitized};
 use crate::plan::Vars;
 use crate::template::{Expr, Scope, Templar, to_wire};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned};
@@ -12,7 +12,6 @@ use crate::wire::Value;
 /// Runs the plugin.
 pub(in crate::cli) struct Constructed<'a> {
     pub(in crate::cli) templar: &'a Templar,
-    pub(in crate::cli) options: &'a Options,
     /// `-e`, for `use_extra_vars`.
     pub(in crate::cli) extra: &'a Vars,
 }
@@ -91,7 +90,7 @@ impl Rules<'_> {
             let scope = self.scope(host, inventory, diags);
             let held = self.evaluate(node, &scope, &format!("could not add host `{host}` to group `{name}`"), diags);
             if held.is_some_and(|value| truth(&value).unwrap_or_else(|| !value.is_null() && !value.to_text().is_empty())) {
-                inventory.add_to_group(host, &self.group_name(name));
+                inventory.add_to_group(host, &sanitized(name));
             }
         }
     }
@@ -115,10 +114,10 @@ impl Rules<'_> {
             let (prefix, separator) = (text("prefix").unwrap_or_default(), text("separator").unwrap_or_else(|| "_".to_owned()));
             let fallback = text("default_value");
             let trailing = rule.get("trailing_separator").and_then(|node| truth(&value(node))).unwrap_or(true);
-            let parent = text("parent_group").map(|name| self.group_name(&name));
+            let parent = text("parent_group").map(|name| sanitized(&name));
             for name in names(&found, &separator, fallback.as_deref(), trailing) {
                 let bare = prefix.is_empty() && !self.leading_separator;
-                let name = self.group_name(&if bare { name } else { format!("{prefix}{separator}{name}") });
+                let name = sanitized(&if bare { name } else { format!("{prefix}{separator}{name}") });
                 inventory.add_to_group(host, &name);
                 if let Some(parent) = &parent
                     && inventory.add_child(parent, &name).is_err()
@@ -140,13 +139,6 @@ impl Rules<'_> {
                 None
             }
             Err(_) => None,
-        }
-    }
-
-    fn group_name(&self, name: &str) -> String {
-        match self.plugin.options.invalid_group_chars {
-            InvalidGroupChars::Always | InvalidGroupChars::Silently => crate::model::inventory::sanitized(name),
-            InvalidGroupChars::Never | InvalidGroupChars::Ignore => name.to_owned(),
         }
     }
 }

@@ -173,8 +173,8 @@ actions! {
     script::Script as "script";
     set_fact::SetFact as "set_fact", open;
     set_stats::SetStats as "set_stats";
-    slack::Slack as "slack";
-    synchronize::Synchronize as "synchronize";
+    slack::Slack as "slack" | "community.general.slack";
+    synchronize::Synchronize as "synchronize" | "ansible.posix.synchronize";
     validate_argument_spec::ValidateArgumentSpec as "validate_argument_spec";
     vault_kv2_get::VaultKv2Get as "vault_kv2_get" | "community.hashi_vault.vault_kv2_get";
     vault_login::VaultLogin as "vault_login" | "community.hashi_vault.vault_login";

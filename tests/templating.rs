@@ -145,7 +145,9 @@ fn conditions_with_templates_in_them_mean_what_they_say() {
 }
 
 /// Conditions, and whether they hold.
-const CONDITIONS: [(&str, bool); 12] = [
+const CONDITIONS: [(&str, bool); 14] = [
+    ("{{", false),
+    ("{{ one", false),
     ("{{ one }} == 1", true),
     ("{{ one }} == 2", false),
     ("{{ name }} == 'web'", true),

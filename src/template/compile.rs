@@ -166,7 +166,9 @@ fn is_wrapped(text: &str) -> bool {
 /// Whether a condition is one `{{ }}` and nothing else, or has statements.
 fn is_whole(text: &str) -> bool {
     let text = text.trim();
-    text.contains("{%") || text.starts_with("{#") || text.strip_prefix("{{").is_some_and(|rest| rest.find("}}") == Some(rest.len() - 2))
+    text.contains("{%")
+        || text.starts_with("{#")
+        || text.strip_prefix("{{").is_some_and(|rest| rest.find("}}").is_some_and(|end| end + 2 == rest.len()))
 }
 
 /// `{{ port }} == 80` as `( port ) == 80`, with every byte at its place. What stands in quotes stays as it is.

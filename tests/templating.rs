@@ -130,7 +130,7 @@ fn old_conditions_hold_as_ansible_playbook() {
 
 #[test]
 fn conditions_with_templates_in_them_mean_what_they_say() {
-    let vars = "{name: web, one: 1, off: false, word: 'false', yes: 'True', text: 1 == 1}";
+    let vars = "{name: web, one: 1, never: false, word: 'false', truth: 'True', text: 1 == 1}";
     let mut tasks = String::new();
     for (index, (condition, _)) in CONDITIONS.iter().enumerate() {
         tasks += &format!("    - debug: {{msg: 'ran {index}.'}}\n      when: \"{condition}\"\n      ignore_errors: true\n");
@@ -151,13 +151,13 @@ const CONDITIONS: [(&str, bool); 14] = [
     ("{{ one }} == 1", true),
     ("{{ one }} == 2", false),
     ("{{ name }} == 'web'", true),
-    ("not {{ off }}", true),
-    ("{{ off }} or {{ off }}", false),
+    ("not {{ never }}", true),
+    ("{{ never }} or {{ never }}", false),
     ("one == {{ one }} and name == '{{ name }}'", true),
     ("name == '{{ one }}'", false),
-    ("{{ off }}", false),
+    ("{{ never }}", false),
     ("{{ word }}", false),
-    ("{{ yes }}", true),
+    ("{{ truth }}", true),
     ("{{ text }}", false),
     ("{% if one == 2 %}True{% else %}False{% endif %}", false),
 ];

@@ -31,6 +31,7 @@ use crate::text::{Span, Spanned};
 pub use compile::{Compiler, Piece, PlayScope};
 pub use conform::conform;
 pub use context::{Condition, Context};
+pub use reserved::reserved_name;
 pub use roles::{RoleFiles, RoleRequest};
 pub use select::Selection;
 

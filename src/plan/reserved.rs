@@ -11,13 +11,17 @@ const STRUCTURE: [&str; 5] = ["action", "local_action", "block", "rescue", "alwa
 /// Keywords whose names Ansible leaves to everybody.
 const FREE: [&str; 4] = ["vars", "gather_subset", "listen", "validate_argspec"];
 
-/// Warns where `name` is reserved, in Ansible's words.
-pub(super) fn warn(name: &str, span: Span, diags: &mut Diagnostics) {
+/// What is to be said where `name` is reserved, in Ansible's words.
+pub fn reserved_name(name: &str) -> Option<String> {
     let keyword = || Keyword::TABLE.iter().any(|row| row.name == name);
-    if FREE.contains(&name) || !(STRUCTURE.contains(&name) || keyword() || is_global(name)) {
-        return;
-    }
-    let warning = Diagnostic::warning("reserved-name", format!("Found variable using reserved name: {name}")).at(span, "");
+    let reserved = !FREE.contains(&name) && (STRUCTURE.contains(&name) || keyword() || is_global(name));
+    reserved.then(|| format!("Found variable using reserved name: {name}"))
+}
+
+/// Warns where `name` is reserved.
+pub(super) fn warn(name: &str, span: Span, diags: &mut Diagnostics) {
+    let Some(message) = reserved_name(name) else { return };
+    let warning = Diagnostic::warning("reserved-name", message).at(span, "");
     diags.push(warning.help("a keyword or a function of templates is called so: rename the variable, so that nobody takes it for that"));
 }
 

@@ -80,6 +80,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     if merging {
         vars = vars.into_iter().map(|(name, expr)| merged(&call, name, expr)).collect();
     }
+    let warnings = vars.keys().filter_map(|name| crate::plan::reserved_name(name)).collect();
     // The result shows what was loaded; values that are templates stay as they are written until somebody asks.
     let mut facts = Map::new();
     for (name, expr) in &vars {
@@ -91,7 +92,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     // What a vault sealed is not shown.
     let sealed = files.iter().any(|file| shared.sources.starts_with(file, &[b"$ANSIBLE_VAULT;"]));
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let outcome = Outcome::default().with("ansible_facts", facts).with("ansible_included_var_files", names);
+    let outcome = Outcome { warnings, ..Outcome::default() }.with("ansible_facts", facts).with("ansible_included_var_files", names);
     Ok(if sealed { outcome.with(NO_LOG, true) } else { outcome }.into())
 }
 

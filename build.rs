@@ -106,26 +106,57 @@ fn build(name: &str, target_dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Fixed addresses and no tables for unwinding: a fifth of the size. The worker reads what its controller sends, and panics abort.
-/// Instructions that occur again and again become calls: another twenty-fifth; hashing and inflating hardly have any.
+/// Instructions that occur again and again become calls: another twenty-fifth; hashing and inflating hardly have any. SHA-2 without
+/// the processor's help, which few hosts lack, is not unrolled.
 ///
-/// The standard library comes with those tables, and with what finds a panic's source lines in a program's debug information, which
-/// is a tenth of the worker; [`rappel::agent::main`] never asks for either. Only the linker can leave them out: the tables by
-/// dropping them (those of the C library's start files end the list that these files register, and stay), the code by giving it
-/// addresses without contents.
+/// The standard library comes with those tables, and with what finds a panic's source lines in debug information that the worker
+/// does not have. [`rappel::agent::main`] never asks for either, but only the linker can leave them out: the tables by dropping them
+/// (those of the C library's start files end the list that these files register, and stay), the code by giving it addresses without
+/// contents. That is done to large functions alone, which no other code can share.
 fn small(target_dir: &Path) -> Result<String, String> {
-    const SOURCE_LINES: &str = "*gimli* *addr2line* *backtrace_rs* *rustc_demangle* *libunwind* _Unwind* unw_* __unw_* unwind_phase2*";
-    let functions: Vec<String> = SOURCE_LINES.split(' ').map(|name| format!(".text.{name}")).collect();
+    const NEVER_RUN: [&str; 24] = [
+        "_ZN9libunwind*",
+        "_Unwind_*",
+        "unwind_phase2*",
+        "unw_*",
+        "__unw_*",
+        "*backtrace_rs9symbolize5gimli*11with_global*",
+        "*backtrace_rs9symbolize5gimli*7Context3new*",
+        "*backtrace_rs9symbolize5gimli3elf*9new_debug*",
+        "*backtrace_rs9symbolize5gimli3elf*6Object5parse*",
+        "*9addr2line*8try_init*",
+        "*9addr2line8function*14parse_children*",
+        "*9addr2line4line11render_file*",
+        "*9addr2line4unit*25find_function_or_location*",
+        "*9addr2line6lookup*",
+        "*5gimli4read5dwarf*4Unit*3new*",
+        "*5gimli4read8rnglists*11RngListIter*4next*",
+        "*5gimli4read4unit15parse_attribute*",
+        "*5gimli4read4unit15skip_attributes*",
+        "*5gimli4read4unit*24DebugInfoUnitHeadersIter*4next*",
+        "*5gimli4read4unit*9Attribute*5value*",
+        "*5gimli4read4line15parse_attribute*",
+        "*5gimli4read6abbrev*13Abbreviations6insert*",
+        "*14rustc_demangle12try_demangle*",
+        "*14rustc_demangle2v0*7Printer*print_*",
+    ];
+    let functions = NEVER_RUN.map(|name| format!(".text.{name}")).join(" ");
     let script = target_dir.join("small.ld");
     let text = format!(
-        "SECTIONS {{ .never_run (NOLOAD) : {{ *({}) }} }} INSERT AFTER .fini;\n\
-         SECTIONS {{ /DISCARD/ : {{ *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) }} }} INSERT AFTER .text;\n",
-        functions.join(" ")
+        "SECTIONS {{ .never_run (NOLOAD) : {{ *({functions}) }} }} INSERT AFTER .fini;\n\
+         SECTIONS {{ /DISCARD/ : {{ *(EXCLUDE_FILE(*crt*.o) .eh_frame) *(.gcc_except_table .gcc_except_table.*) }} }} INSERT AFTER .text;\n"
     );
     fs::create_dir_all(target_dir)
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| format!("cannot write {}: {error}", script.display()))?;
     let linker = format!("-Clink-args=-Wl,--no-eh-frame-hdr -Wl,-T,{}", script.display());
-    let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Cllvm-args=-enable-machine-outliner=always", &linker];
+    let flags = [
+        "-Crelocation-model=static",
+        "-Cforce-unwind-tables=no",
+        "-Cllvm-args=-enable-machine-outliner=always -inline-threshold=0",
+        "--cfg=sha2_backend_soft=\"compact\"",
+        &linker,
+    ];
     Ok(flags.map(|flag| format!("\x1f{flag}")).concat())
 }
 

@@ -20,6 +20,10 @@ const PIECE: usize = 16 << 10;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // What finds a panic's source lines is not in the program as it ships.
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = write!(io::stderr(), "{panic}"); // the last word, if anybody listens
+    }));
     match connect(std::env::args_os().skip(1)).and_then(|(safe, plain)| relay(safe, &plain).map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::agent::{Agent, call, params};
 use super::tree;
+use crate::support::worker;
 
 const START: &str = r#"
 set -e
@@ -46,7 +47,7 @@ impl Hull {
     /// `None` where such a host cannot be had, which is said; `what` is what is not tested then.
     pub fn start(what: &str) -> Option<Self> {
         let mut command = Command::new("unshare");
-        command.args(["-m", "-u", "sh", "-c", START, "sh", env!("CARGO_BIN_EXE_rappel")]);
+        command.args(["-m", "-u", "sh", "-c", START, "sh"]).arg(worker());
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut child) = spawned else {
             println!("skipped: {what}: this machine has no `unshare`");

@@ -10,11 +10,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program to send as the agent: the test build of `rappel`, by way of a script, so that no nested build is needed. Its
+/// The program that is the agent on hosts: the test build of `rappel`, or the worker as it ships, where `RAPPEL_TEST_WORKER` names it.
+pub fn worker() -> PathBuf {
+    std::env::var_os("RAPPEL_TEST_WORKER").map_or_else(|| env!("CARGO_BIN_EXE_rappel").into(), PathBuf::from)
+}
+
+/// A program to send as the agent, by way of a script, so that no nested build is needed. Its
 /// digest is another for each `folder`, so that no test finds the agent of another.
 pub fn agent_script(folder: &Path) -> PathBuf {
     let path = folder.join("agent-script");
-    let text = format!("#!/bin/sh\n# {}\nexec {} {} \"$@\"\n", folder.display(), env!("CARGO_BIN_EXE_rappel"), rappel::ssh::AGENT_ARGUMENT);
+    let text = format!("#!/bin/sh\n# {}\nexec {} {} \"$@\"\n", folder.display(), worker().display(), rappel::ssh::AGENT_ARGUMENT);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path

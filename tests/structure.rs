@@ -96,10 +96,13 @@ fn words_without_a_value_are_no_mistake_of_extra_variables() {
 
 #[test]
 fn with_much_verbosity_results_tell_what_was_asked_for() {
-    let tasks = "    - ping: {data: told}\n      register: r\n    - debug: {msg: \"{{ r.invocation is defined }}\"}\n    - user: {name: root, password: '$6$x'}\n      check_mode: true\n";
+    let tasks = "    - ping: {data: told}\n      register: r\n    - debug: {msg: \"{{ r.invocation is defined }}\"}\n    - user: {name: root, password: '$6$x'}\n      check_mode: true\n    - copy: {content: s3ntinel, dest: /nowhere}\n      check_mode: true\n      ignore_errors: true\n";
     let (_, text) = run(&play(tasks), &[], &["-vvv"], &[]);
     assert!(text.contains("\"module_args\": {\n            \"data\": \"told\"\n        }") && text.contains("\"msg\": false"), "{text}");
-    assert!(text.contains("\"password\": \"VALUE_SPECIFIED_IN_NO_LOG_PARAMETER\""), "{text}");
+    for name in ["password", "content"] {
+        assert!(text.contains(&format!("\"{name}\": \"VALUE_SPECIFIED_IN_NO_LOG_PARAMETER\"")), "{name}: {text}");
+    }
+    assert!(!text.contains("s3ntinel"), "{text}");
     let (_, text) = run(&play(tasks), &[], &["-vv"], &[]);
     assert!(!text.contains("module_args"), "{text}");
 }

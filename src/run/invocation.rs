@@ -33,7 +33,8 @@ pub(super) fn without(result: &Map) -> Map {
 fn arguments(spec: &Spec, params: &Map) -> Map {
     let named = |name: &str| if spec.free_form == Some(name) { "_raw_params".to_owned() } else { name.to_owned() };
     let mut all: Map = spec.params.iter().map(|param| (named(param.name), default(param))).collect();
-    all.extend(params.iter().map(|(name, value)| (named(name), if is_secret(name) { hidden() } else { value.clone() })));
+    let shown = |name: &str, value: &Value| if is_secret(name) && !matches!(value, Value::Bool(_)) { hidden() } else { value.clone() };
+    all.extend(params.iter().map(|(name, value)| (named(name), shown(name, value))));
     all.sort_keys();
     all
 }
@@ -42,9 +43,12 @@ fn hidden() -> Value {
     "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER".into()
 }
 
+/// Whether a parameter is for nobody's eyes: passwords and keys by their names, and the content of a file, as in Ansible.
 fn is_secret(name: &str) -> bool {
+    const LAST: [&str; 10] = ["content", "jwt", "pass", "passphrase", "passwd", "password", "psk", "pw", "secret", "token"];
+    const WHOLE: [&str; 4] = ["api_key", "auth_key", "secret_id", "secret_key"];
     let last = name.rsplit('_').next().unwrap_or(name);
-    name != "update_password" && matches!(last, "pass" | "passphrase" | "password" | "secret" | "token")
+    name != "update_password" && (LAST.contains(&last) || WHOLE.iter().any(|whole| name.ends_with(whole)))
 }
 
 /// What a parameter is when it is not given, as far as its declaration tells.

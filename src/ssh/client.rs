@@ -9,6 +9,7 @@ use russh::client::{Config, Handle, Handler, connect_stream};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{AlgorithmKind, ChannelOpenFailure, Disconnect, Error, Preferred, cipher, compression, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_io_timeout::TimeoutWriter;
 
 use super::auth::Login;
 use super::keys::Keys;
@@ -63,6 +64,7 @@ impl Connection {
         let address = format!("{}:{}", settings.host, settings.port);
         let known = known_hosts.of(&settings.lookup_name(), &settings.known_hosts);
         let config = Arc::new(config(settings, &known, keepalive)?);
+        let stream = impatient(stream, &config);
         let finding = Arc::new(Mutex::new(Finding::default()));
         let guard = Guard { settings: settings.clone(), known, known_hosts: Arc::clone(known_hosts), finding: Arc::clone(&finding) };
         let shaken = tokio::time::timeout(limit, connect_stream(config, stream, guard)).await;
@@ -254,6 +256,15 @@ impl Guard {
     }
 }
 
+/// `stream`, on which a write fails when the other end takes nothing for as long as it may leave keepalives without an answer: russh
+/// looks at no timer while it writes, and the system goes on trying for a quarter of an hour.
+fn impatient(stream: Stream, config: &Config) -> Stream {
+    let probes = u32::try_from(config.keepalive_max).ok().filter(|max| *max > 0).and_then(|max| max.checked_add(1));
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(config.keepalive_interval.zip(probes).and_then(|(interval, probes)| interval.checked_mul(probes)));
+    Box::new(Box::pin(stream))
+}
+
 const HOST_KEYS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
@@ -287,7 +298,8 @@ fn config(settings: &Settings, known: &Known, keepalive: Duration) -> Result<Con
     Ok(Config {
         preferred,
         nodelay: true,
-        keepalive_interval: Some(settings.alive_interval.unwrap_or(keepalive)),
+        // As for OpenSSH, 0 is never.
+        keepalive_interval: Some(settings.alive_interval.unwrap_or(keepalive)).filter(|interval| !interval.is_zero()),
         keepalive_max: settings.alive_max.unwrap_or(3),
         ..Config::default()
     })

@@ -260,6 +260,50 @@ async fn a_connection_that_goes_silent_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_probed_when_the_configuration_says_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::start(host.port).await;
+    let mut endpoint = endpoint(&fleet, host, proxy.port);
+    endpoint.ssh_args.push_str(" -o ServerAliveInterval=0");
+    let session = Connector::new(options(folder.path())).connect(&endpoint).await.unwrap();
+    session.agent(None).await.unwrap().ping().await.unwrap();
+    let sent = proxy.sent();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(proxy.sent(), sent);
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_silent_in_an_upload_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+    let host = &fleet.hosts()[0];
+    let proxy = Proxy::narrow(host.port).await;
+    let options =
+        ConnectorOptions { keepalive: Duration::from_millis(500), connect_timeout: Duration::from_millis(500), ..options(folder.path()) };
+    let session = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+    let link = session.agent(None).await.unwrap();
+    // More than every buffer on the way holds; it stalls before they have grown.
+    let content: Vec<u8> = (0..64_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(folder.path().join("content"), &content).unwrap();
+    let mut blobs = Blobs::default();
+    let mut copy = call("copy", &[("dest", folder.path().join("dest").to_str().unwrap())]);
+    copy.blobs.push(("src".into(), blobs.add_file(&folder.path().join("content")).unwrap()));
+    let sent = proxy.sent();
+    let copying = link.call(copy, &blobs, None);
+    let stalling = async {
+        while proxy.sent() < sent + 20_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.stall(true);
+    };
+    let both = async { tokio::join!(copying, stalling).0 };
+    let asked = tokio::time::timeout(Duration::from_secs(30), both).await.expect("it ends as an unanswered keepalive does");
+    assert!(matches!(asked, Err(LinkError::Lost { .. })), "{asked:?}");
+}
+
+#[tokio::test]
 async fn an_upload_that_breaks_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -38,7 +38,21 @@ struct Shared {
 impl Proxy {
     /// A proxy to `port` of 127.0.0.1.
     pub async fn start(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::listening(TcpSocket::new_v4().unwrap(), port)
+    }
+
+    /// One that takes little in advance, so that a client that goes on sending while it stalls cannot get rid of its bytes.
+    pub async fn narrow(port: u16) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+        // The packets of the loopback device are so large that the sender would make room for megabytes.
+        socket2::SockRef::from(&socket).set_tcp_mss(1_000).unwrap();
+        Self::listening(socket, port)
+    }
+
+    fn listening(socket: TcpSocket, port: u16) -> Self {
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(128).unwrap();
         let own = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
         let (cut, watch) = watch::channel(0);

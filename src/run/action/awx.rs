@@ -117,9 +117,19 @@ impl Controller<'_> {
     }
 
     /// Removes an object, if it is there.
-    pub(super) async fn remove(&mut self, kind: &str, there: Option<&Map>) -> Result<(), Trouble> {
+    async fn remove(&mut self, kind: &str, there: Option<&Map>) -> Result<(), Trouble> {
         let Some(number) = there.and_then(|object| object.get("id")) else { return Ok(()) };
         self.send("DELETE", &format!("{kind}/{}/", number.to_text()), None).await.map(drop)
+    }
+
+    /// The result where nothing is to be made: the object shall not be there, and is removed, or is there and shall only be there.
+    pub(super) async fn settled(&mut self, kind: &str, state: State, there: Option<&Map>) -> Result<Option<Outcome>, Trouble> {
+        match (state, there) {
+            (State::Present, _) | (State::Exists, None) => return Ok(None),
+            (State::Exists, Some(_)) => {}
+            (State::Absent, there) => self.remove(kind, there).await?,
+        }
+        Ok(Some(self.outcome(there.unwrap_or(&Map::new()))))
     }
 
     /// Makes an object what `wanted` says; what it is then.

@@ -37,13 +37,8 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let mut controller = params.access.controller(&call).await?;
     let inventory = controller.number("inventories", &params.inventory, None).await?;
     let there = controller.find("hosts", &params.name, Some(&inventory)).await?;
-    match (params.state, &there) {
-        (State::Absent, _) => {
-            controller.remove("hosts", there.as_ref()).await?;
-            return Ok(controller.outcome(&there.unwrap_or_default()).into());
-        }
-        (State::Exists, Some(object)) => return Ok(controller.outcome(object).into()),
-        _ => {}
+    if let Some(outcome) = controller.settled("hosts", params.state, there.as_ref()).await? {
+        return Ok(outcome.into());
     }
     let name = params.new_name.as_ref().unwrap_or(&params.name);
     let mut wanted = fields(name, &inventory, params.description.as_ref(), params.variables.as_ref())?;

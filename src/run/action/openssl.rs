@@ -71,11 +71,25 @@ impl Product<'_> {
             None => outcome,
         })
     }
+
+    /// Puts the request or the certificate (`kind` is the command for it: `req`, `x509`) that was `made` into it, unless one that says
+    /// the same is there and need not be another. What is in it then is in the result under `content`, if that is a name.
+    pub(super) async fn settle(&self, kind: &str, made: String, force: bool, content: Option<&str>) -> Result<Outcome, Trouble> {
+        let there = openssl(self.call, &[kind, "-in", self.path, "-noout", "-text"], None).await.ok();
+        let wanted = openssl(self.call, &[kind, "-noout", "-text"], Some(&made)).await?;
+        let same = there.as_deref().is_some_and(|there| essence(there) == essence(&wanted)) && !force;
+        let outcome = if same { self.keep().await? } else { self.write(&made).await? }.with("filename", self.path);
+        Ok(match content {
+            None => outcome,
+            Some(name) if same => outcome.with(name, openssl(self.call, &[kind, "-in", self.path], None).await?),
+            Some(name) => outcome.with(name, made),
+        })
+    }
 }
 
 /// What `openssl` says of a request or a certificate, without what is another every time: signature, serial number, time. The order
 /// of extensions says nothing.
-pub(super) fn essence(text: &str) -> Vec<&str> {
+fn essence(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = Vec::new();
     let mut skip = 0;
     for line in text.lines().map(str::trim) {

@@ -10,7 +10,7 @@
 //!
 //! A request that says the same for the same key stays.
 
-use super::openssl::{Product, essence, openssl};
+use super::openssl::{Product, openssl};
 use super::prelude::*;
 use crate::choice;
 use crate::module::FileAttributes;
@@ -160,16 +160,8 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     let digest = format!("-{}", params.digest);
     let words = ["req", "-new", "-key", key, digest.as_str(), "-config", "/dev/stdin", "-passin", "pass:"];
     let made = openssl(&call, &words, Some(&params.configuration()?)).await?;
-    let there = openssl(&call, &["req", "-in", path, "-noout", "-text"], None).await.ok();
-    let wanted = openssl(&call, &["req", "-noout", "-text"], Some(&made)).await?;
-    let same = there.as_deref().is_some_and(|there| essence(there) == essence(&wanted)) && !params.force;
-    let outcome = if same { product.keep().await? } else { product.write(&made).await? };
-    let mut outcome = outcome.with("filename", path).with("privatekey", key);
-    if params.return_content {
-        let content = if same { openssl(&call, &["req", "-in", path], None).await? } else { made };
-        outcome = outcome.with("csr", content);
-    }
-    Ok(outcome.into())
+    let content = params.return_content.then_some("csr");
+    Ok(product.settle("req", made, params.force, content).await?.with("privatekey", key).into())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! A certificate that says the same stays, whenever it ends.
 
-use super::openssl::{Product, essence, openssl};
+use super::openssl::{Product, openssl};
 use super::prelude::*;
 use crate::choice;
 use crate::module::FileAttributes;
@@ -119,16 +119,8 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
         return Ok(product.remove().await?.with("filename", path).into());
     }
     let made = params.make(&call).await?;
-    let there = openssl(&call, &["x509", "-in", path, "-noout", "-text"], None).await.ok();
-    let wanted = openssl(&call, &["x509", "-noout", "-text"], Some(&made)).await?;
-    let same = there.as_deref().is_some_and(|there| essence(there) == essence(&wanted)) && !params.force;
-    let outcome = if same { product.keep().await? } else { product.write(&made).await? };
-    let mut outcome = outcome.with("filename", path);
-    if params.return_content {
-        let content = if same { openssl(&call, &["x509", "-in", path], None).await? } else { made };
-        outcome = outcome.with("certificate", content);
-    }
-    Ok(outcome.into())
+    let content = params.return_content.then_some("certificate");
+    Ok(product.settle("x509", made, params.force, content).await?.into())
 }
 
 #[cfg(test)]

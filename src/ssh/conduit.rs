@@ -50,7 +50,7 @@ pub(super) struct Conduit {
     agent: (u32, u64),
     outgoing: mpsc::Sender<Outgoing>,
     shared: Arc<Mutex<Shared>>,
-    writing: Mutex<Option<JoinHandle<()>>>,
+    writing: Mutex<Option<JoinHandle<Option<()>>>>,
 }
 
 #[derive(Debug)]
@@ -93,9 +93,17 @@ impl Conduit {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let (needs, needed) = mpsc::unbounded_channel();
-        let writing = Mutex::new(Some(tokio::spawn(write(program.writer, queue, Arc::clone(&shared)))));
+        let deaf = CancellationToken::new();
+        let heard = deaf.clone().drop_guard();
+        let writing = tokio::spawn(deaf.run_until_cancelled_owned(write(program.writer, queue, Arc::clone(&shared))));
+        let writing = Mutex::new(Some(writing));
         tokio::spawn(upload(needed, outgoing.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(read(program.reader, leftover, needs, Arc::clone(&shared)));
+        let reading = read(program.reader, leftover, needs, Arc::clone(&shared));
+        tokio::spawn(async move {
+            reading.await;
+            // Whoever has nothing to say any more does not listen either, and russh lets a writer wait for a window that never opens.
+            drop(heard);
+        });
         Self { host: host.to_owned(), agent: (hello.pid, hello.born), outgoing, shared, writing }
     }
 
@@ -183,12 +191,15 @@ impl Conduit {
     /// Says goodbye to the agent: it ends, with what it runs.
     pub(super) async fn close(&self, reason: &str) {
         lock(&self.shared).fail(reason);
-        let _ = self.outgoing.send(Outgoing::Close).await;
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writing) = writing {
-            // The connection is closed next, and the goodbye has to go before that.
-            let _ = tokio::time::timeout(FAREWELL, writing).await;
-        }
+        let farewell = async {
+            let _ = self.outgoing.send(Outgoing::Close).await;
+            if let Some(writing) = writing {
+                // The connection is closed next, and the goodbye has to go before that.
+                let _ = writing.await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 
     fn lost(&self, doing: &str, reason: String) -> LinkError {

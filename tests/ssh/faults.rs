@@ -276,31 +276,41 @@ async fn a_connection_is_not_probed_when_the_configuration_says_never() {
 
 #[tokio::test]
 async fn a_connection_that_goes_silent_in_an_upload_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
-    let host = &fleet.hosts()[0];
-    let proxy = Proxy::narrow(host.port).await;
-    let options =
-        ConnectorOptions { keepalive: Duration::from_millis(500), connect_timeout: Duration::from_millis(500), ..options(folder.path()) };
-    let session = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
-    let link = session.agent(None).await.unwrap();
-    // More than every buffer on the way holds; it stalls before they have grown.
-    let content: Vec<u8> = (0..64_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    std::fs::write(folder.path().join("content"), &content).unwrap();
-    let mut blobs = Blobs::default();
-    let mut copy = call("copy", &[("dest", folder.path().join("dest").to_str().unwrap())]);
-    copy.blobs.push(("src".into(), blobs.add_file(&folder.path().join("content")).unwrap()));
-    let sent = proxy.sent();
-    let copying = link.call(copy, &blobs, None);
-    let stalling = async {
-        while proxy.sent() < sent + 20_000 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        proxy.stall(true);
-    };
-    let both = async { tokio::join!(copying, stalling).0 };
-    let asked = tokio::time::timeout(Duration::from_secs(30), both).await.expect("it ends as an unanswered keepalive does");
-    assert!(matches!(asked, Err(LinkError::Lost { .. })), "{asked:?}");
+    // The stream is full before the buffers of the system have grown, or else the server's window is.
+    for (narrow, stalled_after) in [(true, 20_000), (false, 500_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::start(1, &folder.path().join("fleet")).await.unwrap();
+        let host = &fleet.hosts()[0];
+        let proxy = if narrow { Proxy::narrow(host.port).await } else { Proxy::start(host.port).await };
+        let options = ConnectorOptions {
+            keepalive: Duration::from_millis(500),
+            connect_timeout: Duration::from_millis(500),
+            ..options(folder.path())
+        };
+        let session = Connector::new(options).connect(&endpoint(&fleet, host, proxy.port)).await.unwrap();
+        let link = session.agent(None).await.unwrap();
+        let content: Vec<u8> = (0..64_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        std::fs::write(folder.path().join("content"), &content).unwrap();
+        let mut blobs = Blobs::default();
+        let mut copy = call("copy", &[("dest", folder.path().join("dest").to_str().unwrap())]);
+        copy.blobs.push(("src".into(), blobs.add_file(&folder.path().join("content")).unwrap()));
+        let sent = proxy.sent();
+        let copying = link.call(copy, &blobs, None);
+        let stalled = async {
+            while proxy.sent() < sent + stalled_after {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            proxy.stall(true);
+            // Who comes later finds no room to ask.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            link.ping().await
+        };
+        let both = async { tokio::join!(copying, stalled) };
+        let (copied, asked) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("they end as an unanswered keepalive does");
+        assert!(matches!(copied, Err(LinkError::Lost { .. })), "{copied:?}");
+        assert!(asked.is_err());
+        tokio::time::timeout(Duration::from_secs(10), session.close()).await.expect("nobody is waited for");
+    }
 }
 
 #[tokio::test]

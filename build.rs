@@ -114,7 +114,7 @@ fn build(name: &str, target_dir: &Path) -> Result<PathBuf, String> {
 /// (those of the C library's start files end the list that these files register, and stay), the code by giving it addresses without
 /// contents. That is done to large functions alone, which no other code can share.
 fn small(target_dir: &Path) -> Result<String, String> {
-    const NEVER_RUN: [&str; 24] = [
+    const NEVER_RUN: [&str; 43] = [
         "_ZN9libunwind*",
         "_Unwind_*",
         "unwind_phase2*",
@@ -139,6 +139,26 @@ fn small(target_dir: &Path) -> Result<String, String> {
         "*5gimli4read6abbrev*13Abbreviations6insert*",
         "*14rustc_demangle12try_demangle*",
         "*14rustc_demangle2v0*7Printer*print_*",
+        "*4core5slice4sort*9addr2line*",
+        "*4core5slice4sort*5gimli*",
+        "*5gimli3elf*9ParsedSym*",
+        "*9addr2line8function10name_entry*",
+        "*9addr2line8function9name_attr*",
+        "*5gimli4read4line*9FileEntry*5parse*",
+        "*5gimli4read4line*15FileEntryFormat5parse*",
+        "*5gimli4read4line13parse_file_v5*",
+        "*5gimli4read4unit*13EntriesCursor*10next_entry*",
+        "*5gimli4read5index*9UnitIndex*5parse*",
+        "*5gimli4read7aranges*12ArangeHeader*5parse*",
+        "*backtrace_rs9symbolize5gimli3elf*6Object7section",
+        "*backtrace_rs9symbolize5gimli3elf*18load_dwarf_package",
+        "*backtrace_rs9symbolize5gimli3elf15locate_build_id",
+        "*backtrace_rs9symbolize5gimli20libs_dl_iterate_phdr8callback",
+        "*backtrace_rs5print*21print_raw_with_column",
+        "*14rustc_demangle13DemangleStyle*7Display3fmt*",
+        "*14rustc_demangle2v0*5Ident*7Display3fmt",
+        // The standard library's own copy, which reads compressed debug information.
+        "_RNv*11miniz_oxide7inflate4core*",
     ];
     let functions = NEVER_RUN.map(|name| format!(".text.{name}")).join(" ");
     let script = target_dir.join("small.ld");

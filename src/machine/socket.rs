@@ -61,7 +61,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut lines = head.split("\r\n");
     let mut status = lines.next()?.strip_prefix("HTTP/1.")?.splitn(3, ' ').skip(1);
     let number = status.next()?.parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
     Some(Answer {
         status: number,
         reason: status.next().unwrap_or_default().to_owned(),

@@ -40,7 +40,7 @@ impl Module for Capabilities {
         let text = ran.stdout_text();
         let now = parsed(text.trim().strip_prefix(&*path.display().to_string()).unwrap_or_default());
         let mut wanted = now.clone();
-        let cap = single(&self.capability.to_lowercase());
+        let cap = single(&self.capability.to_ascii_lowercase());
         let flags_sorted = |flags: &str| { let mut flags: Vec<char> = flags.chars().collect(); flags.sort_unstable(); flags };
         match (self.state, &cap) {
             (State::Present, None) => return Err(Failure::new(format!("Couldn't find operator (one of: =, -, +) in `{}`", self.capability))),
@@ -52,7 +52,7 @@ impl Module for Capabilities {
                 }
             }
             (State::Absent, _) => {
-                let name = cap.map_or_else(|| self.capability.to_lowercase(), |cap| cap.0);
+                let name = cap.map_or_else(|| self.capability.to_ascii_lowercase(), |cap| cap.0);
                 wanted.retain(|(known, ..)| *known != name);
             }
         }

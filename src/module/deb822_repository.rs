@@ -109,7 +109,7 @@ impl Module for Deb822Repository {
 
 /// The name of the files.
 fn slug(name: &str) -> String {
-    let kept = name.trim().to_lowercase();
+    let kept = name.trim().to_ascii_lowercase();
     let kept: String = kept.chars().filter(|character| character.is_alphanumeric() || character.is_whitespace() || "_-".contains(*character)).collect();
     kept.split(|character: char| character.is_whitespace() || character == '-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }

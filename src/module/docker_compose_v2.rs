@@ -143,7 +143,7 @@ fn events(text: &str) -> Vec<Value> {
             _ => continue,
         };
         if DONE.contains(&status) {
-            let fields = [("what", what.to_lowercase()), ("id", id.trim_matches('"').to_owned()), ("status", status.to_owned())];
+            let fields = [("what", what.to_ascii_lowercase()), ("id", id.trim_matches('"').to_owned()), ("status", status.to_owned())];
             events.push(Value::Map(fields.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()));
         }
     }

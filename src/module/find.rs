@@ -190,7 +190,7 @@ impl Find {
     fn text(&self, machine: &Machine, path: &Path) -> Result<Result<String, String>, Failure> {
         let Some(encoding) = self.encoding.as_deref() else { return Ok(Ok(Text::from_bytes(machine.read(path)?).text)) };
         let wrong = || format!("Failed to read the file {} due to an encoding error. current encoding: {encoding}", path.display());
-        if matches!(encoding.to_lowercase().replace('_', "-").as_str(), "utf-8" | "utf8" | "ascii") {
+        if matches!(encoding.to_ascii_lowercase().replace('_', "-").as_str(), "utf-8" | "utf8" | "ascii") {
             return Ok(String::from_utf8(machine.read(path)?).map_err(|_| wrong()));
         }
         let program = machine.program("iconv")?;

@@ -146,7 +146,7 @@ impl GetUrl {
     fn expected(&self, text: &str, dest: &Path, machine: &Machine) -> Result<(Algorithm, String), Failure> {
         let wrong = || Failure::new(format!("The checksum parameter has to be in format <algorithm>:<checksum>, found `{text}`"));
         let (name, digest) = text.split_once(':').ok_or_else(wrong)?;
-        let algorithm = Algorithm::decode(&Value::from(name.to_lowercase())).map_err(|message| Failure::new(format!("`checksum`: {message}")))?;
+        let algorithm = Algorithm::decode(&Value::from(name.to_ascii_lowercase())).map_err(|message| Failure::new(format!("`checksum`: {message}")))?;
         if !digest.contains("://") {
             return Ok((algorithm, bare(digest)));
         }

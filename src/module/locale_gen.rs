@@ -92,7 +92,7 @@ fn fixed(name: &str) -> String {
     match name.split_once('.') {
         Some((locale, encoding)) => {
             let (encoding, rest) = encoding.split_once('@').map_or((encoding, ""), |(encoding, rest)| (encoding, rest));
-            format!("{locale}.{}@{rest}", encoding.replace('-', "").to_lowercase())
+            format!("{locale}.{}@{rest}", encoding.replace('-', "").to_ascii_lowercase())
         }
         None => name.to_owned(),
     }

@@ -145,7 +145,7 @@ impl MysqlUser {
         let show = login.ask(&format!("SHOW CREATE USER {};", self.account(host)), machine)?;
         let text = show.first().and_then(|row| row.first()).cloned().unwrap_or_default();
         let wanted = if self.encrypted { password.clone() } else { native(password) };
-        if text.to_uppercase().contains(&format!("'{}'", wanted.to_uppercase())) {
+        if text.to_ascii_uppercase().contains(&format!("'{}'", wanted.to_ascii_uppercase())) {
             return Ok(false);
         }
         let verb = format!("ALTER USER {}", self.account(host));

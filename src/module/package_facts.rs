@@ -36,7 +36,7 @@ impl Module for PackageFacts {
         let mut asked: Vec<&str> = Vec::new();
         let mut unknown: Vec<&str> = Vec::new();
         for name in &self.manager {
-            match MANAGERS.iter().find(|(_, names)| names.contains(&name.to_lowercase().as_str())) {
+            match MANAGERS.iter().find(|(_, names)| names.contains(&name.to_ascii_lowercase().as_str())) {
                 Some((manager, _)) => asked.push(manager),
                 None if name == "auto" => asked.extend(MANAGERS.iter().map(|(manager, _)| manager)),
                 None => unknown.push(name),

@@ -1,6 +1,6 @@
 //! `params!`: one declaration of a module's parameters gives the struct, its decoding, its spec and its documentation.
 
-use crate::wire::{Map, Value};
+use crate::wire::{Map, Value, parse_float};
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -152,7 +152,7 @@ impl Field for f64 {
             #[expect(clippy::cast_precision_loss, reason = "Python's float() does the same")]
             Value::Int(number) => Ok(*number as f64),
             Value::Float(number) => Ok(*number),
-            Value::Str(text) => text.trim().parse().map_err(|_| expected("a number", value)),
+            Value::Str(text) => parse_float(text.trim()).ok_or_else(|| expected("a number", value)),
             other => Err(expected("a number", other)),
         }
     }

@@ -264,7 +264,7 @@ impl Pip {
 
 /// The name as the index counts it (PEP 503).
 fn plain(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
 /// `django[argon2]>=4` is `django` and `>=4`.

@@ -102,7 +102,7 @@ impl Login<'_> {
         let is_tag = !tag.contains([FIELD, RECORD])
             && tag.split(' ').all(|word| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()));
         let (table, tag) =
-            if is_tag { (table, tag.to_owned()) } else { (answer, sql.split_whitespace().next().unwrap_or_default().to_uppercase()) };
+            if is_tag { (table, tag.to_owned()) } else { (answer, sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase()) };
         let mut records = table.trim_matches(['\n', RECORD]).split(RECORD).map(|record| record.split(FIELD).collect::<Vec<_>>());
         let names = records.next().unwrap_or_default();
         let row =

@@ -142,7 +142,7 @@ impl PostgresqlDb {
     }
 
     fn alter(&self, login: &Login<'_>, found: &Found, executed: &mut Vec<String>, machine: &mut Machine) -> Result<(), Failure> {
-        let plain = |encoding: &str| encoding.to_uppercase().replace(['-', '_'], "");
+        let plain = |encoding: &str| encoding.to_ascii_uppercase().replace(['-', '_'], "");
         let fixed = [
             ("encoding", &self.encoding, &found.encoding, true),
             ("LC_COLLATE", &self.lc_collate, &found.collate, false),

@@ -101,7 +101,7 @@ impl Module for PostgresqlPrivs {
 const EVERYBODY: [&str; 4] = ["PUBLIC", "CURRENT_ROLE", "CURRENT_USER", "SESSION_USER"];
 
 fn role(text: &str) -> String {
-    if EVERYBODY.contains(&text.to_uppercase().as_str()) { text.to_uppercase() } else { name(text) }
+    if EVERYBODY.contains(&text.to_ascii_uppercase().as_str()) { text.to_ascii_uppercase() } else { name(text) }
 }
 
 fn listed(text: Option<&String>) -> Vec<String> {
@@ -112,7 +112,7 @@ impl PostgresqlPrivs {
     fn roles(&self, login: &Login<'_>, machine: &mut Machine) -> Result<Vec<String>, Failure> {
         let mut roles = listed(Some(&self.roles));
         let known = login.ask(&self.login_db, "SELECT rolname FROM pg_roles;", machine)?;
-        for missing in roles.extract_if(.., |role| !EVERYBODY.contains(&role.to_uppercase().as_str()) && !known.iter().any(|row| row.first() == Some(role))) {
+        for missing in roles.extract_if(.., |role| !EVERYBODY.contains(&role.to_ascii_uppercase().as_str()) && !known.iter().any(|row| row.first() == Some(role))) {
             if self.fail_on_role {
                 return Err(Failure::new(format!("Role '{missing}' does not exist")));
             }
@@ -137,7 +137,7 @@ impl PostgresqlPrivs {
         match privileges.iter().find(odd) {
             Some(odd) => Err(Failure::new(format!("Invalid privs specified: `{odd}`"))),
             None if privileges.is_empty() => Err(Failure::new(format!("the type `{}` needs `privs`", self.r#type.word()))),
-            None => Ok(privileges.into_iter().map(|privilege| if privilege.contains('(') { privilege } else { privilege.to_uppercase() }).collect()),
+            None => Ok(privileges.into_iter().map(|privilege| if privilege.contains('(') { privilege } else { privilege.to_ascii_uppercase() }).collect()),
         }
     }
 

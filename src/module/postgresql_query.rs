@@ -122,7 +122,7 @@ impl PostgresqlQuery {
     /// The rows of one query, and what the server says of it.
     fn one(&self, login: &Login<'_>, query: &str, machine: &mut Machine) -> Result<(Vec<Value>, String), Failure> {
         let bare = query.trim().trim_end_matches(';').trim_end();
-        let word = bare.split(|character: char| !character.is_alphabetic()).next().unwrap_or_default().to_uppercase();
+        let word = bare.split(|character: char| !character.is_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
         let mut before = String::new();
         if !self.search_path.is_empty() {
             let names: Vec<String> = self.search_path.iter().map(|schema| super::postgres::name(schema)).collect();

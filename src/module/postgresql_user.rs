@@ -161,7 +161,7 @@ impl PostgresqlUser {
     fn flags(&self) -> Result<Vec<(String, bool)>, Failure> {
         let mut flags = Vec::new();
         for word in self.role_attr_flags.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            let word = word.to_uppercase();
+            let word = word.to_ascii_uppercase();
             let (flag, wanted) = word.strip_prefix("NO").map_or((word.as_str(), true), |flag| (flag, false));
             if !FLAGS.iter().any(|(known, _)| *known == flag) {
                 let known: Vec<&str> = FLAGS.iter().map(|(flag, _)| *flag).collect();

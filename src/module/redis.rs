@@ -201,7 +201,7 @@ impl Redis {
 
 /// A size as Redis reads it: `1k` is 1000, `1kb` is 1024.
 fn size(text: &str) -> Option<i64> {
-    let text = text.to_lowercase();
+    let text = text.to_ascii_lowercase();
     let end = text.find(|letter: char| !letter.is_ascii_digit())?;
     let factor = match text.get(end..)? {
         "b" => 1,

@@ -8,6 +8,7 @@
 
 use super::prelude::*;
 use super::redis::{Access, pairs};
+use crate::wire::parse_float;
 
 params! {
     pub struct RedisInfo {
@@ -45,10 +46,10 @@ fn typed(value: &str) -> Value {
 }
 
 fn scalar(value: &str) -> Value {
-    match (value.parse::<i64>(), value.parse::<f64>()) {
+    match (value.parse::<i64>(), parse_float(value)) {
         (Ok(number), _) => number.into(),
-        // `1.5` is a number; `7.0.15` and `inf` are not.
-        (_, Ok(number)) if value.contains('.') && number.is_finite() => Value::Float(number),
+        // `1.5` is a number; `7.0.15` is not.
+        (_, Some(number)) if value.contains('.') => Value::Float(number),
         _ => value.into(),
     }
 }

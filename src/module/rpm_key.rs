@@ -36,7 +36,7 @@ impl Module for RpmKey {
         }
         let (bytes, ids) = self.wanted(machine)?;
         let known = known(machine)?;
-        let is_there = |id: &String| known.iter().any(|(version, _)| id.to_lowercase().ends_with(version) || version.ends_with(&id.to_lowercase()));
+        let is_there = |id: &String| known.iter().any(|(version, _)| id.to_ascii_lowercase().ends_with(version) || version.ends_with(&id.to_ascii_lowercase()));
         match (self.state, bytes) {
             (State::Present, _) if ids.iter().all(is_there) => {}
             (State::Present, None) => return Err(Failure::new(format!("{} is the number of a key, not where it is", self.key))),
@@ -47,7 +47,7 @@ impl Module for RpmKey {
                 machine.act(&Command::new("rpm").arg("--import").arg(file).plain(), Undo::Command(format!("erase {}", new.join(" ")), back))?;
             }
             (State::Absent, _) => {
-                for (version, release) in known.iter().filter(|(version, _)| ids.iter().any(|id| id.to_lowercase().ends_with(version.as_str()))) {
+                for (version, release) in known.iter().filter(|(version, _)| ids.iter().any(|id| id.to_ascii_lowercase().ends_with(version.as_str()))) {
                     let package = format!("gpg-pubkey-{version}-{release}");
                     let text = machine.query(&Command::new("rpm").args(["-q", "--qf", "%{DESCRIPTION}", &package]).plain())?.stdout_text();
                     let script = "file=$(mktemp) && printf '%s\\n' \"$0\" >\"$file\" && rpm --import \"$file\"; status=$?; rm -f \"$file\"; exit $status";
@@ -62,7 +62,7 @@ impl Module for RpmKey {
 
 /// The last eight digits, in the lower case that rpm has.
 fn short(id: &str) -> String {
-    id.get(id.len().saturating_sub(8)..).unwrap_or(id).to_lowercase()
+    id.get(id.len().saturating_sub(8)..).unwrap_or(id).to_ascii_lowercase()
 }
 
 /// Version (the number) and release (the date) of every key in the database.
@@ -70,7 +70,7 @@ fn known(machine: &Machine) -> Result<Vec<(String, String)>, Failure> {
     let ran = machine.query(&Command::new("rpm").args(["-q", "gpg-pubkey", "--qf", "%{VERSION} %{RELEASE}\\n"]).plain())?;
     // Without any key, rpm says that the package is not installed, and fails.
     let text = if ran.succeeded() { ran.stdout_text() } else { String::new() };
-    Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(version, release)| (version.to_lowercase(), release.to_owned())).collect())
+    Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(version, release)| (version.to_ascii_lowercase(), release.to_owned())).collect())
 }
 
 impl RpmKey {
@@ -91,7 +91,7 @@ impl RpmKey {
         if keys.is_empty() {
             return Err(Failure::new(format!("Not a public key: {}", self.key)));
         }
-        let given: Vec<String> = self.fingerprint.iter().map(|print| print.replace(' ', "").to_uppercase()).collect();
+        let given: Vec<String> = self.fingerprint.iter().map(|print| print.replace(' ', "").to_ascii_uppercase()).collect();
         let expected = |key: &Key| given.iter().any(|print| key.has(print));
         if !given.is_empty() && !keys.iter().all(expected) {
             let found: Vec<&str> = keys.iter().map(|key| key.fingerprint.as_str()).collect();

@@ -118,7 +118,7 @@ impl Scripts {
             return Ok(listed.stdout_text().lines().any(|line| line.contains(pattern.as_str())));
         }
         let ran = machine.query(&self.command(module, "status"))?;
-        let said = ran.stdout_text().to_lowercase();
+        let said = ran.stdout_text().to_ascii_lowercase();
         // LSB: 3 is "not running"; scripts without that answer in words.
         Ok(match ran.status {
             0 => !["is stopped", "not running", "is dead", "inactive"].iter().any(|word| said.contains(word)),

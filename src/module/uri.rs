@@ -118,7 +118,7 @@ impl Uri {
         {
             own.push(("If-Modified-Since".to_owned(), http_date(modified)));
         }
-        let method = self.method.to_uppercase();
+        let method = self.method.to_ascii_uppercase();
         let redirects = match self.follow_redirects {
             Follow::All | Follow::Yes | Follow::Urllib2 => 10,
             Follow::Safe if method == "GET" || method == "HEAD" => 10,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use transaction::{Begin, Recording, TransactionRecord, TransactionReply, TransactionStep, UndoReport};
-pub use value::{Map, Value, repr_float, repr_str};
+pub use value::{Map, Value, parse_float, repr_float, repr_str};
 
 /// The line an agent prints before its first frame; whatever comes before it is noise of the login.
 pub const READY: &str = "RAPPEL1 READY";

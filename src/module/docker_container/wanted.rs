@@ -3,7 +3,7 @@
 use super::DockerContainer;
 use crate::machine::words;
 use crate::module::docker::{at, object};
-use crate::wire::{Failure, Map, Value};
+use crate::wire::{Failure, Map, Value, parse_float};
 
 /// A difference: where, what is there, what is wanted.
 pub(super) type Difference = (String, Value, Value);
@@ -31,7 +31,7 @@ fn size(given: &str) -> Result<i64, Failure> {
         return Ok(-1);
     }
     let digits = plain.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let number: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    let number = parse_float(digits.trim()).ok_or_else(wrong)?;
     let power = match plain.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
         "" => 0,
         "k" => 1,
@@ -66,11 +66,11 @@ fn span(given: &Value) -> Result<i64, Failure> {
             ('s', _) => 1e9,
             _ => return Err(wrong()),
         };
-        total += number.parse::<f64>().map_err(|_| wrong())? * unit;
+        total += parse_float(&number).ok_or_else(wrong)? * unit;
         number.clear();
     }
     if !number.is_empty() {
-        total += number.parse::<f64>().map_err(|_| wrong())? * 1e9;
+        total += parse_float(&number).ok_or_else(wrong)? * 1e9;
     }
     #[expect(clippy::cast_possible_truncation, reason = "centuries are far inside")]
     let nanoseconds = total as i64;
@@ -360,7 +360,7 @@ pub(super) fn differences(module: &DockerContainer, found: &Value, image: Option
             _ => contains(there, wanted),
         };
         if !same {
-            differences.push((parameter(field).to_lowercase(), there.clone(), wanted.clone()));
+            differences.push((parameter(field).to_ascii_lowercase(), there.clone(), wanted.clone()));
         }
     };
     for (field, wanted) in &config {

@@ -45,6 +45,11 @@ fn parse(text: &str, path: &Path) -> Result<Value, String> {
     })
 }
 
+/// `str::to_lowercase` would bring the tables of Greek's last sigma along.
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
 /// As Python's `ConfigParser` reads: keys in lower case, `=` or `:`, continued by indented lines; `None` for what is no INI.
 fn sections(text: &str) -> Option<Map> {
     let mut sections = Map::new();
@@ -69,7 +74,7 @@ fn sections(text: &str) -> Option<Map> {
             continue;
         }
         let (key, value) = trimmed.split_once(['=', ':'])?;
-        let key = key.trim().to_lowercase();
+        let key = lower(key.trim());
         entries.insert(key.clone(), plain(value.trim(), entries)?.into());
         last = Some(key);
     }
@@ -86,7 +91,7 @@ fn plain(value: &str, entries: &Map) -> Option<String> {
             tail
         } else {
             let (name, tail) = tail.strip_prefix('(')?.split_once(")s")?;
-            out.push_str(&entries.get(&name.to_lowercase())?.to_text());
+            out.push_str(&entries.get(&lower(name))?.to_text());
             tail
         };
     }

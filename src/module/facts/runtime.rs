@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Source, map, put};
 use crate::machine::clock::{Moment, Zone};
 use crate::machine::{Completed, find_program};
-use crate::wire::{Map, Value};
+use crate::wire::{Map, Value, parse_float};
 
 pub(super) fn date_time(_source: &Source, facts: &mut Map) {
     const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -57,7 +57,7 @@ pub(super) fn environment(source: &Source, facts: &mut Map) {
 
 pub(super) fn load(source: &Source, facts: &mut Map) {
     let text = source.text("/proc/loadavg").unwrap_or_default();
-    let mut numbers = text.split_whitespace().map(|number| number.parse::<f64>().unwrap_or_default());
+    let mut numbers = text.split_whitespace().map(|number| parse_float(number).unwrap_or_default());
     let mut next = || Value::from(numbers.next().unwrap_or_default());
     let load = map([("1m", next()), ("5m", next()), ("15m", next())]);
     put(facts, [("loadavg", load.into())]);

@@ -34,7 +34,7 @@ pub(super) fn wanted(given: &Value) -> Result<Grants, Failure> {
 fn quoted(object: &str) -> String {
     let (kind, rest) = match object.trim().split_once(' ') {
         Some((kind, rest)) if kind.eq_ignore_ascii_case("function") || kind.eq_ignore_ascii_case("procedure") => {
-            (format!("{} ", kind.to_uppercase()), rest)
+            (format!("{} ", kind.to_ascii_uppercase()), rest)
         }
         _ => (String::new(), object.trim()),
     };
@@ -68,7 +68,7 @@ fn split(rights: &str) -> BTreeSet<String> {
 
 fn plain(right: &str) -> String {
     let (word, columns) = right.split_once('(').map_or((right, None), |(word, columns)| (word, Some(columns)));
-    let word = word.trim().to_uppercase();
+    let word = word.trim().to_ascii_uppercase();
     let word = match word.as_str() {
         "ALL PRIVILEGES" => "ALL",
         "GRANT OPTION" | "WITH GRANT OPTION" => "GRANT",

@@ -192,3 +192,27 @@ fn ten_thousand_tasks_are_checked_soon() {
     let limit = if cfg!(debug_assertions) { 30.0 } else { 1.0 };
     assert!(begun.elapsed().as_secs_f64() < limit, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_cannot_be_read_in_a_variable_that_nothing_surely_uses_is_a_warning() {
+    let folder = project(
+        "- hosts: all
+  gather_facts: false
+  vars_files: [vars.yml]
+  tasks:
+    - debug: msg='{{ used }}'
+    - debug: msg='{{ perhaps }}'
+      when: inventory_hostname == 'nobody'
+",
+    );
+    write(folder.path(), "vars.yml", "used: '{{ a: b }}'\nperhaps: ['{{ c: d }}']\nspare: '{{ e: f }}'\n");
+    let message = "syntax error in template: unexpected `:`, expected end of variable block";
+    assert_eq!(
+        findings(folder.path(), &[]),
+        [
+            format!("error template-syntax vars.yml:1 {message}"),
+            format!("warning template-syntax vars.yml:2 {message}"),
+            format!("warning template-syntax vars.yml:3 {message}"),
+        ]
+    );
+}

@@ -186,6 +186,10 @@ impl Walk<'_, '_> {
             Some(hosts) if !hosts.is_empty() || self.known.hosts.is_empty() => self.report(used, seen, &hosts, by),
             _ if depth < 16 => {
                 for definition in self.known.definitions(&used.name, step) {
+                    // That it cannot be read is a warning while nothing is known to use it.
+                    if let Some(mistake) = definition.mistake().filter(|_| seen.certain) {
+                        self.diags.push(mistake.clone().at(by.unwrap_or(used.span), "used here"));
+                    }
                     // One look at each definition is enough: it says what the definition lacks, whoever asks.
                     if self.visited.insert(Arc::as_ptr(&definition) as usize) {
                         for inner in definition.uses().iter().filter(|inner| inner.kind == UseKind::Variable && !inner.guarded) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::source::{Body, Template};
 use super::syntax::{Arguments, Block, Expression, Kind, Macro, Range, Statement, Target};
 use super::{Expr, Value, filter, global, test};
-use crate::text::{Span, did_you_mean};
+use crate::text::{Diagnostic, Span, did_you_mean};
 
 /// One thing that an expression asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,16 @@ impl Expr {
         let mut found = Vec::new();
         self.collect(&mut found);
         found
+    }
+
+    /// What is wrong with the first template in it that cannot be read.
+    pub fn mistake(&self) -> Option<&Diagnostic> {
+        match self {
+            Self::Broken(diagnostic) => Some(diagnostic),
+            Self::List(items, _) | Self::All(items, _) => items.iter().find_map(Self::mistake),
+            Self::Map(entries, _) => entries.iter().find_map(|(_, entry)| entry.mistake()),
+            Self::Literal(..) | Self::Sealed(_) | Self::Template(_) => None,
+        }
     }
 
     fn collect(&self, found: &mut Vec<Use>) {

@@ -216,3 +216,29 @@ fn what_cannot_be_read_in_a_variable_that_nothing_surely_uses_is_a_warning() {
         ]
     );
 }
+
+#[test]
+fn what_a_template_may_not_come_to_is_a_warning() {
+    let folder = project(
+        r#"- hosts: all
+  gather_facts: false
+  vars: {client: localhost, none: [], way: "{{ far if client != 'localhost' else 1 }}"}
+  tasks:
+    - debug: msg="{{ 'root' if client == 'localhost' else user }} {{ way }}"
+    - debug: msg="{% if none %}{{ one | nofilter }}{% elif two is notest %}{% endif %}"
+    - debug: msg="{% for item in none if three %}{{ four }}{% endfor %}{{ client or five }}"
+    - debug: msg="{{ client | default(six) }}{{ none | ternary(1, seven) }}{{ [1, eight] | first }}"
+    - debug: msg="{% macro m(a) %}{% endmacro %}{{ m(nine) }}{% set x = ten %}"
+    - debug: msg="{% if eleven %}{% endif %}{{ twelve if 1 in thirteen }}{% for x in fourteen %}{% endfor %}"
+"#,
+    );
+    let found = findings(folder.path(), &[]);
+    let of = |severity: &str| -> Vec<String> {
+        let of = found.iter().filter(|finding| finding.starts_with(severity));
+        of.map(|finding| finding.split('`').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(of("error"), ["eleven", "thirteen", "fourteen"]);
+    let maybe =
+        ["far", "user", "one", "nofilter", "two", "notest", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"];
+    assert_eq!(of("warning"), maybe);
+}

@@ -222,12 +222,12 @@ fn what_a_template_may_not_come_to_is_a_warning() {
     let folder = project(
         r#"- hosts: all
   gather_facts: false
-  vars: {client: localhost, none: [], way: "{{ far if client != 'localhost' else 1 }}"}
+  vars: {client: localhost, empty: [], way: "{{ far if client != 'localhost' else 1 }}"}
   tasks:
     - debug: msg="{{ 'root' if client == 'localhost' else user }} {{ way }}"
-    - debug: msg="{% if none %}{{ one | nofilter }}{% elif two is notest %}{% endif %}"
-    - debug: msg="{% for item in none if three %}{{ four }}{% endfor %}{{ client or five }}"
-    - debug: msg="{{ client | default(six) }}{{ none | ternary(1, seven) }}{{ [1, eight] | first }}"
+    - debug: msg="{% if empty %}{{ one | nofilter }}{% elif two is notest %}{% endif %}"
+    - debug: msg="{% for item in empty if three %}{{ four }}{% endfor %}{{ client or five }}"
+    - debug: msg="{{ client | default(six) }}{{ empty | ternary(1, seven) }}{{ [1, eight] | first }}"
     - debug: msg="{% macro m(a) %}{% endmacro %}{{ m(nine) }}{% set x = ten %}"
     - debug: msg="{% if eleven %}{% endif %}{{ twelve if 1 in thirteen }}{% for x in fourteen %}{% endfor %}"
 "#,
@@ -241,4 +241,21 @@ fn what_a_template_may_not_come_to_is_a_warning() {
     let maybe =
         ["far", "user", "one", "nofilter", "two", "notest", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"];
     assert_eq!(of("warning"), maybe);
+}
+
+#[test]
+fn parameters_that_may_be_omitted_exclude_nothing() {
+    let folder = project(
+        "- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: /x, src: '{{ port | default(omit) }}', content: '{{ inventory_hostname }}'}
+    - copy: {dest: /x, src: '{{ port | default(omit) }}', content: x}
+    - copy: {dest: /x, src: '{% if port is defined %}a{% endif %}', content: ~}
+    - copy: {dest: /x, src: 'x{{ port }}', content: x}
+",
+    );
+    let found = findings(folder.path(), &[]);
+    let rules: Vec<_> = found.iter().filter(|finding| finding.contains("parameter-rule")).collect();
+    assert_eq!(rules, ["error parameter-rule site.yml:7 module `copy`: parameters `src`, `content` exclude each other"]);
 }

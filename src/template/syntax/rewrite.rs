@@ -81,12 +81,19 @@ impl<'a> Rewriter<'a, '_> {
 
     fn template(&mut self) {
         let (block, variable, comment) = (&self.delimiters.block, &self.delimiters.variable, &self.delimiters.comment);
+        let mut ahead = [block, variable, comment].map(|pair| (self.text.find(&pair.0), pair));
         let mut at = 0;
         loop {
+            // Looked for again only where it lies behind, so that a long template is not searched for every tag.
+            for (found, pair) in &mut ahead {
+                if found.is_some_and(|found| found < at) {
+                    *found = self.rest(at).find(&pair.0).map(|offset| at + offset);
+                }
+            }
             // Of two that begin at the same byte, the longer one.
-            let found = [block, variable, comment].into_iter().filter_map(|pair| Some((self.rest(at).find(&pair.0)?, pair)));
-            let Some((offset, pair)) = found.min_by_key(|(offset, pair)| (*offset, usize::MAX - pair.0.len())) else { return };
-            let open = at + offset + pair.0.len();
+            let found = ahead.iter().filter_map(|(found, pair)| Some(((*found)?, *pair)));
+            let Some((start, pair)) = found.min_by_key(|(start, pair)| (*start, usize::MAX - pair.0.len())) else { return };
+            let open = start + pair.0.len();
             let inside = open + usize::from(self.rest(open).starts_with(['-', '+']));
             let next = if std::ptr::eq(pair, comment) {
                 self.past(inside, &pair.1)

@@ -192,3 +192,70 @@ fn ten_thousand_tasks_are_checked_soon() {
     let limit = if cfg!(debug_assertions) { 30.0 } else { 1.0 };
     assert!(begun.elapsed().as_secs_f64() < limit, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_cannot_be_read_in_a_variable_that_nothing_surely_uses_is_a_warning() {
+    let folder = project(
+        "- hosts: all
+  gather_facts: false
+  vars_files: [vars.yml]
+  tasks:
+    - debug: msg='{{ used }}'
+    - debug: msg='{{ perhaps }}'
+      when: inventory_hostname == 'nobody'
+",
+    );
+    write(folder.path(), "vars.yml", "used: '{{ a: b }}'\nperhaps: ['{{ c: d }}']\nspare: '{{ e: f }}'\n");
+    let message = "syntax error in template: unexpected `:`, expected end of variable block";
+    assert_eq!(
+        findings(folder.path(), &[]),
+        [
+            format!("error template-syntax vars.yml:1 {message}"),
+            format!("warning template-syntax vars.yml:2 {message}"),
+            format!("warning template-syntax vars.yml:3 {message}"),
+        ]
+    );
+}
+
+#[test]
+fn what_a_template_may_not_come_to_is_a_warning() {
+    let folder = project(
+        r#"- hosts: all
+  gather_facts: false
+  vars: {client: localhost, empty: [], way: "{{ far if client != 'localhost' else 1 }}"}
+  tasks:
+    - debug: msg="{{ 'root' if client == 'localhost' else user }} {{ way }}"
+    - debug: msg="{% if empty %}{{ one | nofilter }}{% elif two is notest %}{% endif %}"
+    - debug: msg="{% for item in empty if three %}{{ four }}{% endfor %}{{ client or five }}"
+    - debug: msg="{{ client | default(six) }}{{ empty | ternary(1, seven) }}{{ [1, eight] | first }}"
+    - debug: msg="{% macro m(a) %}{% endmacro %}{{ m(nine) }}{% set x = ten %}"
+    - debug: msg="{% if eleven %}{% endif %}{{ twelve if 1 in thirteen }}{% for x in fourteen %}{% endfor %}"
+"#,
+    );
+    let found = findings(folder.path(), &[]);
+    let of = |severity: &str| -> Vec<String> {
+        let of = found.iter().filter(|finding| finding.starts_with(severity));
+        of.map(|finding| finding.split('`').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(of("error"), ["eleven", "thirteen", "fourteen"]);
+    let maybe =
+        ["far", "user", "one", "nofilter", "two", "notest", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"];
+    assert_eq!(of("warning"), maybe);
+}
+
+#[test]
+fn parameters_that_may_be_omitted_exclude_nothing() {
+    let folder = project(
+        "- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: /x, src: '{{ port | default(omit) }}', content: '{{ inventory_hostname }}'}
+    - copy: {dest: /x, src: '{{ port | default(omit) }}', content: x}
+    - copy: {dest: /x, src: '{% if port is defined %}a{% endif %}', content: ~}
+    - copy: {dest: /x, src: 'x{{ port }}', content: x}
+",
+    );
+    let found = findings(folder.path(), &[]);
+    let rules: Vec<_> = found.iter().filter(|finding| finding.contains("parameter-rule")).collect();
+    assert_eq!(rules, ["error parameter-rule site.yml:7 module `copy`: parameters `src`, `content` exclude each other"]);
+}

@@ -170,3 +170,31 @@ fn no_secret_is_in_a_transaction_that_is_undone() {
         search(&name, &bytes);
     }
 }
+
+/// What was typed at a private prompt is a secret; the prompt's default stands in the playbook and is none.
+#[test]
+fn answers_to_private_prompts_are_hidden() {
+    let folder = TempDir::new().unwrap();
+    let play = "
+- hosts: localhost
+  gather_facts: false
+  vars_prompt:
+    - {name: typed}
+    - {name: taken, default: ordinary}
+    - {name: open, private: false}
+  tasks:
+    - debug: {msg: '{{ typed }} {{ taken }} {{ open }}'}
+";
+    fs::write(folder.path().join("site.yml"), play).unwrap();
+    fs::write(folder.path().join("answers"), "s3ntinel-typed-4717\n\nshown-to-all\n").unwrap();
+    // A terminal, which `script` gives.
+    let shown = Command::new("script")
+        .args(["-qec", concat!(env!("CARGO_BIN_EXE_rappel"), " play -i localhost, -c local site.yml"), "/dev/null"])
+        .stdin(fs::File::open(folder.path().join("answers")).unwrap())
+        .current_dir(folder.path())
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("\"msg\": \"******** ordinary shown-to-all\""), "{shown}");
+}

@@ -33,7 +33,7 @@ pub(super) fn check(survey: &Survey, subject: &Subject<'_>, diags: &mut Diagnost
                     let finding = if elsewhere {
                         Diagnostic::warning("file-not-found", message)
                     } else {
-                        super::judged(seen, "file-not-found", message)
+                        super::judged(seen.certain, "file-not-found", message)
                     };
                     let finding = finding.at(expr.span(), "");
                     diags.push(finding.help(format!("it was looked for in `{folder}/` of the role and beside the playbook")));

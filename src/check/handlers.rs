@@ -23,7 +23,8 @@ pub(super) fn check(survey: &Survey, diags: &mut Diagnostics) {
             };
             for name in names {
                 if !heard.contains(&name) && !open && !templated {
-                    let finding = super::judged(seen, "unknown-handler", format!("no handler is called `{name}`, and none listens to it"));
+                    let finding =
+                        super::judged(seen.certain, "unknown-handler", format!("no handler is called `{name}`, and none listens to it"));
                     let finding = finding.at(expr.span(), "notified here");
                     diags.push(match did_you_mean(&name, heard.iter().map(String::as_str)) {
                         Some(close) => finding.help(format!("did you mean `{close}`?")),

@@ -70,6 +70,6 @@ fn once(diags: Diagnostics) -> Vec<Diagnostic> {
 }
 
 /// A finding that is an error where the task surely runs, and a warning where it may not.
-fn judged(seen: &survey::Seen, code: &str, message: String) -> Diagnostic {
-    if seen.certain { Diagnostic::error(code, message) } else { Diagnostic::warning(code, message) }
+fn judged(certain: bool, code: &str, message: String) -> Diagnostic {
+    if certain { Diagnostic::error(code, message) } else { Diagnostic::warning(code, message) }
 }

@@ -44,7 +44,8 @@ pub(super) fn check(surveys: &[Survey], subject: &Subject<'_>, diags: &mut Diagn
 }
 
 fn refused(seen: &Seen, word: &str, used: &crate::template::Use, plugin: Option<PathBuf>, close: Option<&str>) -> Diagnostic {
-    let finding = super::judged(seen, &format!("unknown-{word}"), format!("no {word} named `{}`", used.name)).at(used.span, "");
+    let finding = super::judged(seen.certain && used.certain, &format!("unknown-{word}"), format!("no {word} named `{}`", used.name));
+    let finding = finding.at(used.span, "");
     match (plugin, close) {
         (Some(path), _) => finding.help(format!("it is written in Python, in `{}`: rappel cannot run plugins of Python", path.display())),
         (None, Some(close)) => finding.help(format!("did you mean `{close}`?")),

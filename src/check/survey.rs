@@ -128,8 +128,7 @@ impl Survey {
         let Some(path) = folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file()) else {
             let span = step.param("file").map_or(step.span, Expr::span);
             let message = format!("cannot find the task file `{name}`");
-            let seen = Seen { step: step.clone(), certain: place.certain, transaction: false, rescue: false };
-            diags.push(super::judged(&seen, "file-not-found", message).at(span, "included here"));
+            diags.push(super::judged(place.certain, "file-not-found", message).at(span, "included here"));
             return;
         };
         let role = step.context.role.as_ref().map(|role| role.identity.as_str()).unwrap_or_default();

@@ -169,6 +169,15 @@ struct Walk<'a, 'd> {
     diags: &'d mut Diagnostics,
 }
 
+/// How a variable was reached.
+#[derive(Clone, Copy)]
+struct Depth {
+    /// By how many other variables.
+    steps: usize,
+    /// It is evaluated whenever the task is.
+    certain: bool,
+}
+
 impl Walk<'_, '_> {
     fn step(&mut self, seen: &Seen, subject: &Subject<'_>) {
         let step = &seen.step;
@@ -176,20 +185,25 @@ impl Walk<'_, '_> {
         // What any part of a task asks about, its condition mostly, the other parts may take for granted.
         let asked: HashSet<&str> = all.iter().filter(|used| used.guarded).map(|used| used.name.as_str()).collect();
         for used in all.iter().filter(|used| used.kind == UseKind::Variable && !asked.contains(used.name.as_str())) {
-            self.variable(used, seen, None, 0);
+            self.variable(used, seen, None, Depth { steps: 0, certain: used.certain });
         }
     }
 
-    fn variable(&mut self, used: &Use, seen: &Seen, by: Option<Span>, depth: usize) {
+    fn variable(&mut self, used: &Use, seen: &Seen, by: Option<Span>, depth: Depth) {
         let step = &seen.step;
         match self.known.missing(&used.name, step) {
-            Some(hosts) if !hosts.is_empty() || self.known.hosts.is_empty() => self.report(used, seen, &hosts, by),
-            _ if depth < 16 => {
+            Some(hosts) if !hosts.is_empty() || self.known.hosts.is_empty() => self.report(used, seen, &hosts, by, depth.certain),
+            _ if depth.steps < 16 => {
                 for definition in self.known.definitions(&used.name, step) {
+                    // That it cannot be read is a warning while nothing is known to use it.
+                    if let Some(mistake) = definition.mistake().filter(|_| seen.certain && depth.certain) {
+                        self.diags.push(mistake.clone().at(by.unwrap_or(used.span), "used here"));
+                    }
                     // One look at each definition is enough: it says what the definition lacks, whoever asks.
                     if self.visited.insert(Arc::as_ptr(&definition) as usize) {
                         for inner in definition.uses().iter().filter(|inner| inner.kind == UseKind::Variable && !inner.guarded) {
-                            self.variable(inner, seen, by.or(Some(used.span)), depth + 1);
+                            let deeper = Depth { steps: depth.steps + 1, certain: depth.certain && inner.certain };
+                            self.variable(inner, seen, by.or(Some(used.span)), deeper);
                         }
                     }
                 }
@@ -198,7 +212,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn report(&mut self, used: &Use, seen: &Seen, hosts: &[&str], by: Option<Span>) {
+    fn report(&mut self, used: &Use, seen: &Seen, hosts: &[&str], by: Option<Span>, certain: bool) {
         let all = self.known.hosts.len();
         let on = match hosts {
             _ if hosts.len() == all => String::new(),
@@ -208,7 +222,7 @@ impl Walk<'_, '_> {
             [] => String::new(),
         };
         let message = format!("`{}` is undefined{on}", used.name);
-        let certain = seen.certain && !self.known.everywhere.open && !self.known.hosts.is_empty();
+        let certain = certain && seen.certain && !self.known.everywhere.open && !self.known.hosts.is_empty();
         let finding =
             if certain { Diagnostic::error("undefined-variable", message) } else { Diagnostic::warning("undefined-variable", message) };
         let finding = match by {

@@ -1,6 +1,6 @@
 //! `rappel migrate`: what a repository that runs under Ansible needs, to run under rappel.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -122,9 +122,10 @@ fn examine(prepared: &mut Prepared, hosts: &HostOptions, files: &Files) -> Repor
         let fates = fate::of_plan(&plan, &subject, &mut diags);
         report.add(prepared, "playbook", path, &fates, diags);
     }
+    let mut read = Read::default();
     for folder in &files.roles {
-        let used = read(prepared).iter().any(|path| path.starts_with(whole(&folder.join("tasks"))));
-        if used {
+        let tasks = whole(&folder.join("tasks"));
+        if read.now(prepared).any(|known| known.starts_with(&tasks)) {
             continue;
         }
         let mut diags = Diagnostics::default();
@@ -133,7 +134,8 @@ fn examine(prepared: &mut Prepared, hosts: &HostOptions, files: &Files) -> Repor
     }
     // What is included by a name that is a template.
     for path in &files.tasks {
-        if read(prepared).contains(&whole(path)) {
+        let file = whole(path);
+        if read.now(prepared).any(|known| *known == file) {
             continue;
         }
         let (mut diags, handlers) = (Diagnostics::default(), path.parent().is_some_and(|folder| folder.ends_with("handlers")));
@@ -221,9 +223,17 @@ fn is_playbook(path: &Path) -> bool {
     !items.is_empty() && items.iter().all(play)
 }
 
-/// The files that were read.
-fn read(prepared: &Prepared) -> HashSet<PathBuf> {
-    prepared.sources.paths().iter().map(|path| whole(path)).collect()
+/// The files that were read, by their names: each is looked at once, however often it is asked.
+#[derive(Default)]
+struct Read(HashMap<PathBuf, PathBuf>);
+
+impl Read {
+    fn now(&mut self, prepared: &Prepared) -> impl Iterator<Item = &PathBuf> {
+        for path in prepared.sources.paths() {
+            self.0.entry(path).or_insert_with_key(|path| whole(path));
+        }
+        self.0.values()
+    }
 }
 
 /// The path without links, so that two ways to a file are one.

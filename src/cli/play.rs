@@ -100,7 +100,7 @@ pub(super) fn run(options: &PlayOptions, ansible: bool) -> Outcome {
     }
     let mut prepared = Prepared::new(&options.variables)?;
     if ansible {
-        prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true, check_names: false });
+        prepared.templar = prepared.templar.with_manner(Manner { late: true, truthy_conditions: true, ..Manner::default() });
     }
     let look = Look { ansible, tells_bridge: !ansible, ..output::look_of(options.output.verbose, &prepared.config) };
     let mut outputs = output::of_run(&options.output, &look).map_err(Stopped::error)?;

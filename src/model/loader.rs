@@ -1,6 +1,6 @@
 //! [`Loader`]: files become playbooks, tasks, variables and roles.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Item, Level, Playbook, playbook, reader, task};
@@ -191,4 +191,17 @@ pub(super) fn find_file(directory: &Path, stem: &str) -> Option<PathBuf> {
         let name = if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
         Some(directory.join(name)).filter(|path| path.is_file())
     })
+}
+
+/// `path` without `.` and `..`, as Ansible reads it: the folders that are left again need not be there.
+pub(super) fn cleaned(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if out.file_name().is_some() => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
 }

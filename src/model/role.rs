@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::loader::{Loader, Variables, find_file};
+use super::loader::{Loader, Variables, cleaned, find_file};
 use super::reader::{self, is_template, wrong_type};
 use super::{Item, Keywords, Level};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Span, Spanned, did_you_mean, files_below};
@@ -207,7 +207,7 @@ fn find_role(wanted: &RoleSource) -> Result<(PathBuf, Option<String>), Diagnosti
     wanted
         .search
         .iter()
-        .map(|directory| directory.join(name))
+        .map(|directory| cleaned(&directory.join(name)))
         .find(|path| path.is_dir())
         .map(|path| (path, None))
         .ok_or_else(|| not_found(wanted))

@@ -138,17 +138,18 @@ impl<'a> Checker<'a> {
 
     fn broken(&self, rule: &Rule, found: &Found<'a>) -> Option<String> {
         let given = |names: &[&'static str]| names.iter().copied().filter(|name| has(found, name)).collect::<Vec<_>>();
+        let sure = |names: &[&'static str]| names.iter().copied().filter(|name| sure(found, name)).collect::<Vec<_>>();
         match rule {
             Rule::Exclusive(names) => {
-                let given = given(names);
+                let given = sure(names);
                 (given.len() > 1).then(|| format!("parameters {} exclude each other", list(given.into_iter())))
             }
             Rule::OneOf(names) => given(names).is_empty().then(|| format!("one of {} is needed", list(names.iter().copied()))),
             Rule::Together(names) => {
-                let given = given(names).len();
-                (given > 0 && given < names.len()).then(|| format!("parameters {} go together", list(names.iter().copied())))
+                let some = !sure(names).is_empty();
+                (some && given(names).len() < names.len()).then(|| format!("parameters {} go together", list(names.iter().copied())))
             }
-            Rule::Needs(name, others) => (has(found, name) && given(others).len() < others.len())
+            Rule::Needs(name, others) => (!sure(&[*name]).is_empty() && given(others).len() < others.len())
                 .then(|| format!("parameter `{name}` needs {}", list(others.iter().copied()))),
             Rule::When(name, word, others) => {
                 let node = found.iter().find(|(known, _)| known.value == *name).map(|(_, node)| *node);
@@ -168,6 +169,17 @@ impl<'a> Checker<'a> {
 
 fn has(found: &Found<'_>, name: &str) -> bool {
     found.iter().any(|(known, _)| known.value == name)
+}
+
+/// Whether a parameter will have a value: what is a template as a whole may turn out to be `omit` or nothing.
+fn sure(found: &Found<'_>, name: &str) -> bool {
+    let may_vanish = |text: &str| text.contains("{%") || text.trim_start().starts_with("{{") && text.trim_end().ends_with("}}");
+    let value = found.iter().find(|(known, _)| known.value == name).map(|(_, node)| &node.kind);
+    value.is_some_and(|value| match value {
+        NodeKind::Null => false,
+        NodeKind::Str(text) => !may_vanish(text),
+        _ => true,
+    })
 }
 
 fn empty(node: &Node) -> bool {

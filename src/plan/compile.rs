@@ -403,7 +403,7 @@ impl Compiler {
 
     /// A variable that nobody uses may use filters that nobody has.
     fn templar_of_vars(&self) -> Templar {
-        self.templar.clone().with_manner(Manner { check_names: false, ..self.templar.manner() })
+        self.templar.clone().with_manner(Manner { check_names: false, spare: true, ..self.templar.manner() })
     }
 
     /// Named values as variables.

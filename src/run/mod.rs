@@ -383,7 +383,10 @@ impl Runner {
             if prompt.confirm && ask(&format!("confirm {question}{suffix}: "))? != answer {
                 continue;
             }
-            let answer = if answer.is_empty() { default.clone().unwrap_or_default() } else { answer };
+            // The default stands in the playbook for all to see, and is often a word like `yes`.
+            if answer.is_empty() {
+                return Ok(default.unwrap_or_default());
+            }
             if prompt.private {
                 self.shared.events.hide(&answer);
             }

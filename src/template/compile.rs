@@ -8,7 +8,7 @@ use super::source::{Body, Place, Template, is_template};
 use super::syntax::{self, Delimiters, What};
 use super::value::{Entries, Key, List, Map, Value};
 use super::{Expr, FileOptions, Templar};
-use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, SourceId, Span};
+use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Span};
 
 /// Text that a vault holds, opened when it is first asked for.
 pub struct Sealed {
@@ -125,7 +125,8 @@ fn check_names(templar: &Templar, template: &Template, diagnostics: &mut Diagnos
 
 fn broken(templar: &Templar, diagnostic: Diagnostic, diagnostics: &mut Diagnostics) -> Expr {
     if !templar.manner.late {
-        diagnostics.push(diagnostic.clone());
+        let severity = if templar.manner.spare { Severity::Warning } else { diagnostic.severity };
+        diagnostics.push(Diagnostic { severity, ..diagnostic.clone() });
     }
     Expr::Broken(Arc::new(diagnostic))
 }
@@ -197,12 +198,14 @@ fn without_delimiters(text: &str) -> String {
 /// Reads the template in a file.
 pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Result<Template> {
     let source = templar.sources.get(id);
-    let text: Arc<str> = source.text.as_str().into();
+    let text = source.text.as_str();
+    // As in Ansible: one line end at the end is not part of the template, and the result gets no fewer than the file has.
+    let keeps = options.newline_sequence == FileOptions::default().newline_sequence;
     let mut delimiters = Delimiters {
         trim_blocks: options.trim_blocks,
         lstrip_blocks: options.lstrip_blocks,
         literal_backslashes: false,
-        keep_trailing_newline: !options.trim_end,
+        keep_trailing_newline: !keeps,
         newline: line_end(&options.newline_sequence),
         ..Delimiters::default()
     };
@@ -213,36 +216,46 @@ pub(super) fn file(templar: &Templar, id: SourceId, options: &FileOptions) -> Re
     ] {
         slot.clone_from(given.as_ref().unwrap_or(&slot.clone()));
     }
-    let place = Place::at(Span::new(id, 0, text.len()), Some(0));
-    let located = |mut error: Error| {
-        if let Some(range) = error.range.take() {
-            error.trail.push((place.span(range), String::new()));
-        }
-        error
-    };
-    let start = header(&text, &mut delimiters).map_err(located)?;
-    let parsed = syntax::parse(&text, start, &delimiters).map_err(located)?;
-    let own = source.path.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let search: Vec<PathBuf> = own.into_iter().chain(options.search.iter().cloned()).collect();
-    let (body, names) = (Body::Statements(parsed.tree), parsed.names);
-    // As in Ansible: no fewer line ends at the end than the file has, also where a block took them.
-    let keeps = !options.trim_end && options.newline_sequence == FileOptions::default().newline_sequence;
-    let trailing = if keeps { text.len() - text.trim_end_matches('\n').len() } else { 0 };
-    Ok(Template { body, text, place, native: options.native, trailing, search: search.into(), names })
+    let start = header(text, &mut delimiters).map_err(|error| located(error, id, text))?;
+    let mut template = read(templar, id, start, delimiters, options.search.clone())?;
+    template.native = options.native;
+    template.trailing = if keeps { text.len() - text.trim_end_matches('\n').len() } else { 0 };
+    Ok(template)
 }
 
-/// The template `name`, from the first of the folders `search` that has it.
-pub(super) fn included(templar: &Templar, name: &str, search: &[PathBuf]) -> Result<Option<Arc<Template>>> {
+/// Reads the file from the byte `start` on.
+fn read(templar: &Templar, id: SourceId, start: usize, delimiters: Delimiters, search: Vec<PathBuf>) -> Result<Template> {
+    let source = templar.sources.get(id);
+    let text: Arc<str> = source.text.as_str().into();
+    let parsed = syntax::parse(&text, start, &delimiters).map_err(|error| located(error, id, &text))?;
+    let own = source.path.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let search = own.into_iter().chain(search).collect();
+    let (place, body, names) = (Place::at(Span::new(id, 0, text.len()), Some(0)), Body::Statements(parsed.tree), parsed.names);
+    Ok(Template { body, text, place, native: false, trailing: 0, search, names, delimiters: Arc::new(delimiters) })
+}
+
+fn located(mut error: Error, id: SourceId, text: &str) -> Error {
+    if let Some(range) = error.range.take() {
+        error.trail.push((Place::at(Span::new(id, 0, text.len()), Some(0)).span(range), String::new()));
+    }
+    error
+}
+
+/// The template `name` that `by` includes, from the first of its folders that has it.
+///
+/// It is read by the rules of `by`, and has no line of its own for them: learned by running ansible-core 2.19.
+pub(super) fn included(templar: &Templar, name: &str, by: &Template) -> Result<Option<Arc<Template>>> {
+    let delimiters = Delimiters { literal_backslashes: false, keep_trailing_newline: false, ..(*by.delimiters).clone() };
     let candidates: Vec<PathBuf> =
-        if Path::new(name).is_absolute() { vec![PathBuf::from(name)] } else { search.iter().map(|folder| folder.join(name)).collect() };
+        if Path::new(name).is_absolute() { vec![PathBuf::from(name)] } else { by.search.iter().map(|folder| folder.join(name)).collect() };
     for path in candidates {
-        if let Some(known) = templar.files.lock().unwrap_or_else(PoisonError::into_inner).get(&path) {
+        let key = (path, delimiters.clone());
+        if let Some(known) = templar.files.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Ok(source) = templar.sources.read(&path) else { continue };
-        let options = FileOptions { search: search.to_vec(), trim_end: true, ..FileOptions::default() };
-        let template = Arc::new(file(templar, source, &options)?);
-        templar.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, Arc::clone(&template));
+        let Ok(source) = templar.sources.read(&key.0) else { continue };
+        let template = Arc::new(read(templar, source, 0, delimiters, by.search.to_vec())?);
+        templar.files.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&template));
         return Ok(Some(template));
     }
     Ok(None)

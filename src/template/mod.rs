@@ -64,8 +64,8 @@ pub struct Templar {
     sources: Sources,
     vault: Arc<Vault>,
     lookups: Arc<dyn Lookups>,
-    /// Templates in files that others include, by path.
-    files: Arc<Mutex<HashMap<PathBuf, Arc<Template>>>>,
+    /// Templates in files that others include, by path and by the rules of who includes them.
+    files: Arc<Mutex<HashMap<(PathBuf, syntax::Delimiters), Arc<Template>>>>,
     manner: Manner,
 }
 
@@ -74,6 +74,8 @@ pub struct Templar {
 pub struct Manner {
     /// A template that cannot be read is an error where it is used, and not where it is compiled.
     pub late: bool,
+    /// What is compiled may never be used, as variables may: a template that cannot be read is a warning there.
+    pub spare: bool,
     /// Conditions may be other values than booleans, as before Ansible 2.19: `when: result.stdout`.
     pub truthy_conditions: bool,
     /// Filters, tests and lookups that do not exist are found where a template is compiled, and not only where it is used.
@@ -207,8 +209,6 @@ pub struct FileOptions {
     pub variable: Option<(String, String)>,
     /// `{#` and `#}`.
     pub comment: Option<(String, String)>,
-    /// Drop one line feed at the end, as Jinja does with what another template includes.
-    pub trim_end: bool,
     /// A template that is one expression keeps the type of its value, as the lookup `template` does.
     pub native: bool,
 }
@@ -223,7 +223,6 @@ impl Default for FileOptions {
             block: None,
             variable: None,
             comment: None,
-            trim_end: false,
             native: false,
         }
     }

@@ -168,9 +168,9 @@ impl Eval<'_> {
             }
             Statement::With(assignments, body) => {
                 let inner = self.nested();
+                // As in Jinja, no assignment sees another one of the same statement.
                 for (target, expression) in assignments {
-                    let value = inner.expression(expression)?;
-                    inner.assign(target, value)?;
+                    inner.assign(target, self.expression(expression)?)?;
                 }
                 return inner.block(body, output);
             }
@@ -301,6 +301,7 @@ impl Eval<'_> {
             frame: Arc::clone(&self.frame),
             scope: Arc::clone(self.scope),
             template: Arc::clone(self.template),
+            blocks: self.blocks.clone(),
         }))
     }
 
@@ -326,7 +327,7 @@ impl Eval<'_> {
 
     fn load(&self, name: &Value) -> Result<Option<Arc<Template>>> {
         let Some(name) = name.as_str() else { return Err(Error::failed("the name of a template must be text")) };
-        compile::included(self.session.templar, name, &self.template.search)
+        compile::included(self.session.templar, name, self.template)
     }
 
     fn include(&self, names: &Expression, ignore_missing: bool, output: &mut Output) -> Result<()> {
@@ -412,7 +413,12 @@ fn collect(block: &Block, blocks: &Blocks) {
                 }
                 collect(otherwise, blocks);
             }
-            Statement::For(repeat) => collect(&repeat.body, blocks),
+            Statement::For(repeat) => {
+                collect(&repeat.body, blocks);
+                collect(&repeat.otherwise, blocks);
+            }
+            Statement::Macro(definition) | Statement::CallBlock(_, definition) => collect(&definition.body, blocks),
+            Statement::SetBlock(_, _, body) | Statement::With(_, body) | Statement::Filter(_, body) => collect(body, blocks),
             _ => {}
         }
     }
@@ -425,6 +431,8 @@ struct Closure {
     frame: Arc<Frame>,
     scope: Arc<dyn Scope>,
     template: Arc<Template>,
+    /// The blocks of the template, which one in the macro's body may be.
+    blocks: Option<Arc<Blocks>>,
 }
 
 impl Closure {
@@ -466,7 +474,8 @@ impl Object for Closure {
     fn call(&self, eval: &Eval<'_>, args: Args) -> Result<Value> {
         let session: &Session<'_> = eval.session;
         session.deeper()?;
-        let inner = Eval { session, scope: &self.scope, template: &self.template, frame: Frame::inside(&self.frame), blocks: None };
+        let (frame, blocks) = (Frame::inside(&self.frame), self.blocks.clone());
+        let inner = Eval { session, scope: &self.scope, template: &self.template, frame, blocks };
         let mut output = Output::new(self.template.native);
         let result = self.bind(&inner, args).and_then(|()| inner.block(&self.definition.body, &mut output));
         session.leave();

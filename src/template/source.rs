@@ -23,6 +23,8 @@ pub struct Template {
     pub(super) search: Arc<[PathBuf]>,
     /// Names of filters, tests and lookups in it.
     pub(super) names: Vec<Named>,
+    /// By what rules it was read, which those that it includes are read by too.
+    pub(super) delimiters: Arc<Delimiters>,
 }
 
 /// What a template is.
@@ -116,21 +118,21 @@ impl Template {
         let parsed = syntax::parse(text, 0, &Delimiters::default())?;
         let trailing = text.len() - text.trim_end_matches('\n').len();
         let (body, names) = (Body::Statements(parsed.tree), parsed.names);
-        Ok(Self { body, text: text.into(), place, native: true, trailing, search: Arc::new([]), names })
+        Ok(Self { body, text: text.into(), place, native: true, trailing, search: Arc::new([]), names, delimiters: Arc::default() })
     }
 
     /// The template of what is not in a template.
     pub(super) fn nothing() -> Self {
         let place = Place::at(Span::default(), None);
         let (body, names) = (Body::Statements(Vec::new()), Vec::new());
-        Self { body, text: "".into(), place, native: true, trailing: 0, search: Arc::new([]), names }
+        Self { body, text: "".into(), place, native: true, trailing: 0, search: Arc::new([]), names, delimiters: Arc::default() }
     }
 
     /// A bare expression, as in `when`.
     pub(super) fn bare(text: &str, place: Place) -> Result<Self> {
         let parsed = syntax::parse_expression(text)?;
         let (body, names) = (Body::Expression(parsed.tree), parsed.names);
-        Ok(Self { body, text: text.into(), place, native: true, trailing: 0, search: Arc::new([]), names })
+        Ok(Self { body, text: text.into(), place, native: true, trailing: 0, search: Arc::new([]), names, delimiters: Arc::default() })
     }
 }
 

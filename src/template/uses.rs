@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::source::{Body, Template};
 use super::syntax::{Arguments, Block, Expression, Kind, Macro, Range, Statement, Target};
 use super::{Expr, Value, filter, global, test};
-use crate::text::{Span, did_you_mean};
+use crate::text::{Diagnostic, Span, did_you_mean};
 
 /// One thing that an expression asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Use {
     pub span: Span,
     /// It may be missing: `x | default(1)`, `x is defined and …`.
     pub guarded: bool,
+    /// It is evaluated, and has to be there, whenever the template is: not in a branch, a loop or a macro, which may not run.
+    pub certain: bool,
 }
 
 /// What is used.
@@ -44,6 +46,16 @@ impl Expr {
         let mut found = Vec::new();
         self.collect(&mut found);
         found
+    }
+
+    /// What is wrong with the first template in it that cannot be read.
+    pub fn mistake(&self) -> Option<&Diagnostic> {
+        match self {
+            Self::Broken(diagnostic) => Some(diagnostic),
+            Self::List(items, _) | Self::All(items, _) => items.iter().find_map(Self::mistake),
+            Self::Map(entries, _) => entries.iter().find_map(|(_, entry)| entry.mistake()),
+            Self::Literal(..) | Self::Sealed(_) | Self::Template(_) => None,
+        }
     }
 
     fn collect(&self, found: &mut Vec<Use>) {
@@ -79,7 +91,7 @@ pub fn knows(kind: UseKind, name: &str) -> Result<(), Option<&'static str>> {
 }
 
 fn template_uses(template: &Template, found: &mut Vec<Use>) {
-    let mut walk = Walk { template, found, own: HashSet::new(), tested: HashSet::new() };
+    let mut walk = Walk { template, found, own: HashSet::new(), tested: HashSet::new(), certain: true };
     let start = walk.found.len();
     match &template.body {
         Body::Statements(block) => walk.block(block),
@@ -119,12 +131,21 @@ struct Walk<'a> {
     own: HashSet<String>,
     /// Names that it asks about: `x is defined`.
     tested: HashSet<String>,
+    /// What is walked is evaluated whenever the template is.
+    certain: bool,
 }
 
 impl Walk<'_> {
+    /// Walks what may not be evaluated.
+    fn perhaps(&mut self, walk: impl FnOnce(&mut Self)) {
+        let certain = std::mem::replace(&mut self.certain, false);
+        walk(self);
+        self.certain = certain;
+    }
+
     fn push(&mut self, kind: UseKind, name: &str, at: Range, guarded: bool) {
         let span = self.template.place.span(at);
-        self.found.push(Use { kind, name: name.to_owned(), span, guarded });
+        self.found.push(Use { kind, name: name.to_owned(), span, guarded, certain: self.certain });
     }
 
     fn block(&mut self, block: &Block) {
@@ -145,22 +166,30 @@ impl Walk<'_> {
                 self.own.extend(names.iter().map(|(_, name)| name.to_string()));
             }
             Statement::If(branches, otherwise) => {
-                for (condition, body) in branches {
-                    self.expression(condition, false);
-                    self.block(body);
-                }
-                self.block(otherwise);
+                let mut rest = branches.iter();
+                let first = rest.next();
+                first.iter().for_each(|(condition, _)| self.expression(condition, false));
+                self.perhaps(|walk| {
+                    first.iter().for_each(|(_, body)| walk.block(body));
+                    for (condition, body) in rest {
+                        walk.expression(condition, false);
+                        walk.block(body);
+                    }
+                    walk.block(otherwise);
+                });
             }
             Statement::For(looped) => {
                 self.target(&looped.target);
                 self.expression(&looped.iterable, false);
-                looped.condition.iter().for_each(|condition| self.expression(condition, false));
-                self.block(&looped.body);
-                self.block(&looped.otherwise);
+                self.perhaps(|walk| {
+                    looped.condition.iter().for_each(|condition| walk.expression(condition, false));
+                    walk.block(&looped.body);
+                    walk.block(&looped.otherwise);
+                });
             }
             Statement::Set(target, value) => {
                 self.target(target);
-                self.expression(value, false);
+                self.perhaps(|walk| walk.expression(value, false));
             }
             Statement::SetBlock(target, filter, body) => {
                 self.target(target);
@@ -170,7 +199,7 @@ impl Walk<'_> {
             Statement::With(targets, body) => {
                 for (target, value) in targets {
                     self.target(target);
-                    self.expression(value, false);
+                    self.perhaps(|walk| walk.expression(value, false));
                 }
                 self.block(body);
             }
@@ -191,9 +220,9 @@ impl Walk<'_> {
         self.own.extend([called.name.to_string(), "varargs".to_owned(), "kwargs".to_owned()]);
         for (name, default) in &called.parameters {
             self.own.insert(name.to_string());
-            default.iter().for_each(|default| self.expression(default, false));
+            default.iter().for_each(|default| self.perhaps(|walk| walk.expression(default, false)));
         }
-        self.block(&called.body);
+        self.perhaps(|walk| walk.block(&called.body));
     }
 
     fn target(&mut self, target: &Target) {
@@ -225,7 +254,7 @@ impl Walk<'_> {
                 self.push(UseKind::Attribute, name, expression.at, false);
             }
             Kind::Item(subject, key) => {
-                self.expression(subject, guarded);
+                self.subject(subject, guarded);
                 self.expression(key, guarded);
             }
             Kind::Slice(subject, bounds) => {
@@ -236,14 +265,18 @@ impl Walk<'_> {
             Kind::Filter(subject, name, arguments) => {
                 let short = filter::short(name);
                 let lenient = guarded || matches!(short, "default" | "d");
-                subject.iter().for_each(|subject| self.expression(subject, lenient));
+                subject.iter().for_each(|subject| self.subject(subject, lenient));
                 self.push(UseKind::Filter, name, expression.at, guarded);
                 if let (true, Some(Kind::Literal(value))) =
                     (matches!(short, "map" | "select" | "reject" | "selectattr" | "rejectattr"), first(arguments))
                 {
                     self.named_by_text(short, value, arguments, expression.at);
                 }
-                self.arguments(arguments);
+                if matches!(short, "default" | "d" | "ternary") {
+                    self.perhaps(|walk| walk.arguments(arguments));
+                } else {
+                    self.arguments(arguments);
+                }
             }
             Kind::Test(subject, name, arguments) => {
                 let asks = matches!(filter::short(name), "defined" | "undefined");
@@ -255,19 +288,25 @@ impl Walk<'_> {
                 self.arguments(arguments);
             }
             Kind::Not(part) | Kind::Negative(part) => inner(part),
-            Kind::Binary(_, left, right) | Kind::And(left, right) | Kind::Or(left, right) => {
+            Kind::Binary(_, left, right) => {
                 inner(left);
                 inner(right);
+            }
+            Kind::And(left, right) | Kind::Or(left, right) => {
+                inner(left);
+                self.perhaps(|walk| walk.expression(right, guarded));
             }
             Kind::Concat(parts) | Kind::List(parts) | Kind::Tuple(parts) => parts.iter().for_each(inner),
             Kind::Compare(left, rest) => {
                 inner(left);
                 rest.iter().for_each(|(_, right)| inner(right));
             }
-            Kind::If(value, condition, otherwise) => {
+            Kind::If(condition, value, otherwise) => {
                 inner(condition);
-                inner(value);
-                otherwise.iter().for_each(|otherwise| inner(otherwise));
+                self.perhaps(|walk| {
+                    walk.expression(value, guarded);
+                    otherwise.iter().for_each(|otherwise| walk.expression(otherwise, guarded));
+                });
             }
             Kind::Dict(entries) => entries.iter().for_each(|(key, value)| {
                 inner(key);
@@ -301,7 +340,21 @@ impl Walk<'_> {
             self.push(UseKind::Lookup, text, at, guarded);
         }
         self.expression(callee, guarded);
-        self.arguments(arguments);
+        // A macro may leave its arguments alone.
+        if matches!(&callee.kind, Kind::Name(name) if global::get(name).is_some()) {
+            self.arguments(arguments);
+        } else {
+            self.perhaps(|walk| walk.arguments(arguments));
+        }
+    }
+
+    /// What an item or a filter is taken of: it may want only a part of a list or a mapping that is written out.
+    fn subject(&mut self, subject: &Expression, guarded: bool) {
+        if matches!(subject.kind, Kind::List(_) | Kind::Tuple(_) | Kind::Dict(_)) {
+            self.perhaps(|walk| walk.expression(subject, guarded));
+        } else {
+            self.expression(subject, guarded);
+        }
     }
 }
 
@@ -355,7 +408,7 @@ mod tests {
             ("{{ a.b.c is defined and a.b.c > 1 }}", "a? a?"),
             ("{% for x in xs if x %}{{ x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", "xs loop"),
             ("{% macro m(p, q=r) %}{{ p }}{% endmacro %}{{ m(1) }}", "r"),
-            ("{{ x if 'x' in vars else 1 }}", "x? vars"),
+            ("{{ x if 'x' in vars else 1 }}", "vars x?"),
         ] {
             assert_eq!(shown(text, UseKind::Variable), variables, "{text}");
         }

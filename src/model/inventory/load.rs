@@ -1,12 +1,13 @@
 //! Inventory sources: which reader a file needs, what of a folder counts.
 
 use std::cell::Cell;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::group_vars::VarsDir;
 use super::{ALL, Inventory, Scripts, Variables, ini, range, script, yaml};
 use crate::model::Loader;
+use crate::model::loader::cleaned;
 use crate::regex::Regex;
 use crate::text::folder::{self, Kind};
 use crate::text::{Diagnostic, Diagnostics, Node, NodeKind, Severity, SourceId, Span, Spanned, yaml as yaml_text};
@@ -324,18 +325,4 @@ fn looks_like_yaml(text: &str) -> bool {
     let Some(line) = said else { return false };
     let key = line.split_once(':').is_some_and(|(key, rest)| (rest.is_empty() || rest.starts_with(' ')) && !key.contains([' ', '=', '[']));
     line == "---" || line.starts_with(['{', '%']) || key
-}
-
-/// `path` without `.` and `..`, as far as that can be told from the text alone.
-fn cleaned(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut clean, part| {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-        clean
-    })
 }

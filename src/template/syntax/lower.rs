@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
+use super::rewrite::Rewritten;
 use super::{Arguments, Block, Comparison, Expression, For, Kind, Macro, Named, NamedBlock, Operator, Range, Statement, Target, What};
 use crate::template::Value;
 use crate::template::error::Error;
@@ -16,8 +17,10 @@ type Result<T> = std::result::Result<T, Error>;
 /// Turns a tree of `text` into one that stands for itself.
 #[derive(Clone, Copy)]
 pub(super) struct Lowering<'a> {
-    /// What was parsed.
+    /// What was written.
     pub(super) text: &'a str,
+    /// What was parsed.
+    pub(super) rewritten: &'a Rewritten<'a>,
     /// Where that starts in the template.
     pub(super) start: usize,
     /// Whether `{{ '\d' }}` keeps its backslash.
@@ -33,7 +36,13 @@ pub(super) struct Lowering<'a> {
 impl Lowering<'_> {
     fn range(&self, span: Span) -> Range {
         let start = u32::try_from(self.start).unwrap_or(u32::MAX);
-        (start.saturating_add(span.start_offset), start.saturating_add(span.end_offset))
+        let (from, to) = self.written(span);
+        (start.saturating_add(from), start.saturating_add(to))
+    }
+
+    /// The bytes of `text`.
+    fn written(&self, span: Span) -> Range {
+        (self.rewritten.original(span.start_offset), self.rewritten.original(span.end_offset))
     }
 
     /// Text that is printed as it is, but for the ends of its lines.
@@ -89,6 +98,9 @@ impl Lowering<'_> {
                 Statement::SetBlock(code.target(&set.target)?, code.optional(set.filter.as_ref())?, self.block(&set.body)?)
             }
             ast::Stmt::WithBlock(with) => {
+                if let Some(name) = self.rewritten.blocks.get(&with.span().start_offset) {
+                    return Ok(Statement::Block(Arc::new(NamedBlock { name: Arc::clone(name), body: self.block(&with.body)? })));
+                }
                 let assignment = |(target, value): &(ast::Expr<'_>, ast::Expr<'_>)| Ok((code.target(target)?, code.expression(value)?));
                 Statement::With(with.assignments.iter().map(assignment).collect::<Result<_>>()?, self.block(&with.body)?)
             }
@@ -264,7 +276,8 @@ impl Lowering<'_> {
         match value.kind() {
             ValueKind::Bool => Value::Bool(value.is_true()),
             ValueKind::String => {
-                let written = self.text.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default();
+                let (from, to) = self.written(span);
+                let written = self.text.get(from as usize..to as usize).unwrap_or_default();
                 match value.as_str() {
                     Some(_) if self.literal && written.contains('\\') => Value::from(between_quotes(written)),
                     text => Value::from(text.unwrap_or_default()),

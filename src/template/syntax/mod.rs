@@ -1,8 +1,10 @@
 //! The tree of a template. Every expression knows the bytes of the template it was written in.
 //!
-//! minijinja reads the text; [`lower`] turns its tree, which borrows the text and holds minijinja's values, into this one.
+//! [`rewrite`] puts what only Jinja reads into words that minijinja reads too; [`lower`] turns minijinja's tree, which borrows that
+//! text and holds minijinja's values, into this one.
 
 mod lower;
+mod rewrite;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -146,7 +148,7 @@ pub(super) struct NamedBlock {
 }
 
 /// What marks statements, expressions and comments, and how white space round them is treated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Delimiters {
     pub(super) block: (String, String),
     pub(super) variable: (String, String),
@@ -217,12 +219,13 @@ pub(super) enum What {
 /// The statements of `text`, from the byte `start` on.
 pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result<Parsed<Block>, Error> {
     let part = text.get(start..).unwrap_or_default();
-    let config = delimiters.config().map_err(|error| refused(&error, start))?;
-    let masked = if delimiters.literal_backslashes { without_numbers(part) } else { part.into() };
-    let tree = minijinja::machinery::parse(&masked, "template", config).map_err(|error| refused(&error, start))?;
+    let rewritten = rewrite::template(part, delimiters);
+    let config = delimiters.config().map_err(|error| refused(&error, &rewritten, start))?;
+    let tree = minijinja::machinery::parse(&rewritten.text, "template", config).map_err(|error| refused(&error, &rewritten, start))?;
     let names = RefCell::default();
     let lowering = Lowering {
         text: part,
+        rewritten: &rewritten,
         start,
         literal: delimiters.literal_backslashes,
         condition: false,
@@ -235,35 +238,22 @@ pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result
 
 /// `text` as one expression, without delimiters.
 pub(super) fn parse_expression(text: &str) -> Result<Parsed<Expression>, Error> {
-    let tree = minijinja::machinery::parse_expr(text).map_err(|error| refused(&error, 0))?;
+    let rewritten = rewrite::expression(text);
+    let tree = minijinja::machinery::parse_expr(&rewritten.text).map_err(|error| refused(&error, &rewritten, 0))?;
     let names = RefCell::default();
-    let tree = Lowering { text, start: 0, literal: false, condition: true, newline: "\n", names: &names }.expression(&tree)?;
+    let lowering = Lowering { text, rewritten: &rewritten, start: 0, literal: false, condition: true, newline: "\n", names: &names };
+    let tree = lowering.expression(&tree)?;
     Ok(Parsed { tree, names: names.into_inner() })
 }
 
-/// `text` with other letters in the place of backslashes before what would be the number of a letter, inside `{{ }}`: there a
-/// backslash is one, and what a literal means is read from the text itself.
-fn without_numbers(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains("\\x") && !text.contains("\\u") {
-        return text.into();
-    }
-    let mut masked = text.to_owned();
-    for (at, _) in text.rmatch_indices('\\') {
-        let (before, after) = text.split_at(at);
-        let inside = before.rfind("{{").is_some_and(|open| before.rfind("}}").is_none_or(|close| close < open));
-        let escaped = before.len() - before.trim_end_matches('\\').len();
-        if inside && escaped % 2 == 0 && matches!(after.chars().nth(1), Some('x' | 'u')) {
-            masked.replace_range(at..=at, "_");
-        }
-    }
-    masked.into()
-}
-
 /// The parser's error, in terms of the whole text.
-fn refused(error: &minijinja::Error, start: usize) -> Error {
+fn refused(error: &minijinja::Error, rewritten: &rewrite::Rewritten<'_>, start: usize) -> Error {
     let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let refused = Error::syntax(message);
-    let at = |offset: usize| u32::try_from(offset + start).unwrap_or(u32::MAX);
+    let at = |offset: usize| {
+        let written = rewritten.original(u32::try_from(offset).unwrap_or(u32::MAX));
+        written.saturating_add(u32::try_from(start).unwrap_or(u32::MAX))
+    };
     match error.range() {
         Some(range) => refused.within((at(range.start), at(range.end))),
         None => refused,

@@ -117,6 +117,28 @@ fn a_module_of_python_is_packed_with_its_imports() {
 }
 
 #[test]
+fn a_parameter_that_only_the_installed_module_knows_goes_over_the_bridge() {
+    let folder = project();
+    let module = "collections/ansible_collections/community/general/plugins/modules/ini_file";
+    // It knows `allow`, and `keep` as a word for `state`.
+    write(folder.path(), module, "#!/bin/sh\n: allow keep\necho '{\"msg\": \"the other one\"}'\n");
+    let ini = |more: &str| format!("    - community.general.ini_file: {{path: a.ini, section: s, option: o, value: v, {more}}}\n");
+    let play = |tasks: &str| write(folder.path(), "play.yml", &format!("- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}"));
+    play(&format!("{}{}{}", ini("mode: '0600'"), ini("allow: true"), ini("state: keep")));
+    let done = rappel(folder.path(), &[]);
+    assert!(done.status.success(), "{}", shown(&done));
+    assert!(shown(&done).contains("2 tasks ran over the bridge"), "{}", shown(&done));
+    for (wrong, message) in
+        [("alow: true", "unknown parameter `alow`"), ("state: kept", "expected one of"), ("allow: true, wrong: 1", "`wrong`")]
+    {
+        play(&ini(wrong));
+        let done = rappel(folder.path(), &[]);
+        assert_eq!(done.status.code(), Some(4), "{}", shown(&done));
+        assert!(shown(&done).contains(message), "{}", shown(&done));
+    }
+}
+
+#[test]
 fn what_cannot_run_is_refused_before_any_host() {
     let folder = project();
     write(folder.path(), "library/lost.py", "#!/usr/bin/python\nfrom ansible.module_utils.nowhere import x\n");

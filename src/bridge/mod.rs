@@ -92,6 +92,18 @@ impl Foreign {
         self.payload.get_or_init(make).clone()
     }
 
+    /// Whether it comes with ansible-core itself.
+    pub fn is_core(&self) -> bool {
+        self.dotted.starts_with("ansible.modules.")
+    }
+
+    /// Whether `word` is in its text, or in that of its collection's parts: there is no other way to know the parameters of a program.
+    pub fn mentions(&self, word: &str) -> bool {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let mut texts = std::iter::once(self.content.as_slice()).chain(self.parts.of_collections());
+        texts.any(|text| text.split(|byte| !is_word(byte)).any(|found| found == word.as_bytes()))
+    }
+
     /// The name of its interpreter, for the variable `ansible_NAME_interpreter`: `python`, `bash`.
     pub fn language(&self) -> Option<String> {
         if self.style == Style::Python {

@@ -23,6 +23,11 @@ impl Parts {
         zip::archive(files).unwrap_or_default()
     }
 
+    /// The texts of those that are no part of ansible-core.
+    pub(super) fn of_collections(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().filter(|(name, _)| name.starts_with("ansible_collections/")).map(|(_, content)| content.as_slice())
+    }
+
     /// The names in it.
     #[cfg(test)]
     pub(super) fn names(&self) -> Vec<&str> {

@@ -227,6 +227,7 @@ impl Compiler {
     pub(super) fn step(&self, task: &model::Task, place: &Place, diags: &mut Diagnostics) -> Option<Step> {
         let context = Arc::new(self.descend(&place.context, &task.keywords, diags));
         let work = self.work(&task.action.module, &context, &place.play.dir, diags)?;
+        let work = self.able(work, &task.action, &context, &place.play.dir);
         let (params, whole) = self.params(task, &work, diags);
         let looped = self.looped(task, diags);
         // A handler runs because it was notified, whatever tags are asked for.

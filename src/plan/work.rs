@@ -5,7 +5,8 @@ use std::path::Path;
 use super::compile::short_name;
 use super::{Compiler, Context, Mistakes, Work};
 use crate::bridge::{Origin, Unusable};
-use crate::module;
+use crate::model::Action;
+use crate::module::{self, Kind};
 use crate::text::{Diagnostic, Diagnostics, Span, Spanned, did_you_mean};
 
 impl Compiler {
@@ -45,6 +46,29 @@ impl Compiler {
                 diags.push(self.unusable(&unusable, name.span));
                 None
             }
+        }
+    }
+
+    /// The installed module of Python in the place of rappel's own, where the task asks for what only the other knows: a parameter, or
+    /// one of the words for it. What neither knows is left to rappel's own, which says so before the run.
+    pub(super) fn able(&self, work: Work, action: &Action, context: &Context, dir: &Path) -> Work {
+        let spec = match &work {
+            Work::Module(_) | Work::Action(_) => work.spec(),
+            Work::Foreign(_) | Work::Named => return work,
+        };
+        let beyond = action.args.params.iter().filter_map(|(name, node)| match spec.find(&name.value).map(|param| &param.kind) {
+            None => Some(name.value.as_str()),
+            Some(Kind::Choice(words)) => node.as_str().filter(|word| !word.contains("{{") && !words.contains(word)),
+            Some(_) => None,
+        });
+        let beyond: Vec<&str> = beyond.collect();
+        if beyond.is_empty() || work.is_open() {
+            return work;
+        }
+        match self.library.installed(&action.module.value, &self.library.origin(dir, &context.collections)) {
+            // What comes with ansible-core itself is as good here, and half of some of its modules is elsewhere.
+            Ok(Some(foreign)) if !foreign.is_core() && beyond.iter().all(|word| foreign.mentions(word)) => Work::Foreign(foreign),
+            _ => work,
         }
     }
 

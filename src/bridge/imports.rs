@@ -131,16 +131,12 @@ impl Reader<'_> {
 
     /// After the first quote.
     fn skip_string(&mut self, quote: char, raw: bool) {
-        let triple = String::from_iter([quote, quote]);
-        let end = if self.rest.starts_with(&triple) {
-            self.rest = self.rest.get(2..).unwrap_or_default();
-            if !self.rest.starts_with(quote) {
-                return;
+        let end = match self.rest.strip_prefix(&[quote, quote].iter().collect::<String>()) {
+            Some(rest) => {
+                self.rest = rest;
+                String::from_iter([quote, quote, quote])
             }
-            self.rest = self.rest.get(1..).unwrap_or_default();
-            String::from_iter([quote, quote, quote])
-        } else {
-            quote.to_string()
+            None => quote.to_string(),
         };
         while !self.rest.is_empty() {
             if self.rest.starts_with(&end) {

@@ -29,6 +29,11 @@ fn core(root: &Path) -> Places {
 fn imports_are_found_and_nothing_else() {
     let source = r#"
 """import ansible.module_utils.doc"""
+DOCUMENTATION = r'''
+the certificate's content (see "there,
+import ansible.module_utils.more
+'''
+EMPTY = ""
 import os, ansible.module_utils.a as a  # import ansible.module_utils.comment
 from ansible.module_utils.b import \
     one, two as three
@@ -48,13 +53,13 @@ from ...module_utils.d import seven
     assert_eq!(
         shown,
         [
-            "3 os  false",
-            "3 ansible.module_utils.a  false",
-            "4 ansible.module_utils.b one+two false",
-            "7 ansible.module_utils.c four+five true",
-            "9 json  true",
-            "10 . six true",
-            "11 ...module_utils.d seven false",
+            "8 os  false",
+            "8 ansible.module_utils.a  false",
+            "9 ansible.module_utils.b one+two false",
+            "12 ansible.module_utils.c four+five true",
+            "14 json  true",
+            "15 . six true",
+            "16 ...module_utils.d seven false",
         ]
     );
 }

@@ -127,7 +127,7 @@ fn answer(kind: Kind, value: &Value) -> Result<String, Failure> {
                 })?;
                 words.push(word);
             }
-            words.sort();
+            words.sort_unstable();
             Ok(words.join(", "))
         }
         (_, value) => Ok(value.to_text()),
@@ -136,7 +136,7 @@ fn answer(kind: Kind, value: &Value) -> Result<String, Failure> {
 
 fn sorted(answer: &str) -> String {
     let mut words: Vec<&str> = answer.split(',').map(str::trim).collect();
-    words.sort();
+    words.sort_unstable();
     words.join(", ")
 }
 

@@ -4,7 +4,6 @@ use super::call::ModuleCall;
 use super::item::Trouble;
 use crate::bridge::{Foreign, Style};
 use crate::model::Keyword;
-use crate::ssh::Blobs;
 use crate::template::Binding;
 use crate::text::Diagnostic;
 use crate::wire::{Call, Map, Outcome, Value};
@@ -15,7 +14,7 @@ const DISCOVER: [&str; 4] = ["auto", "auto_silent", "auto_legacy", "auto_legacy_
 impl ModuleCall<'_> {
     /// Calls `foreign` by way of the agent.
     pub(super) async fn bridged(self, foreign: &Foreign) -> Result<Outcome, Trouble> {
-        let mut blobs = Blobs::default();
+        let mut blobs = self.blobs();
         let name = if foreign.style == Style::Python { &foreign.dotted } else { &foreign.name };
         let mut params = Map::new();
         params.insert("name".to_owned(), name.as_str().into());

@@ -24,16 +24,21 @@ pub(super) struct ModuleCall<'a> {
 }
 
 impl ModuleCall<'_> {
+    /// For what goes along.
+    pub(super) fn blobs(&self) -> Blobs {
+        Blobs::new(&self.item.task.shared.contents)
+    }
+
     /// Calls the module `name` of the agent.
     pub(super) async fn run(self, name: &str) -> Result<Outcome, Trouble> {
-        let mut blobs = Blobs::default();
+        let mut blobs = self.blobs();
         let call = self.call(name, &mut blobs)?;
         self.dispatch(call, &blobs).await
     }
 
     /// Calls the module `name`, which only asks, in check mode too, and waits for its answer.
     pub(super) async fn query(self, name: &str) -> Result<Outcome, Trouble> {
-        let mut blobs = Blobs::default();
+        let mut blobs = self.blobs();
         let call = Call { check: false, diff: false, detach: None, stream: false, ..self.call(name, &mut blobs)? };
         let (endpoint, privilege) = self.wiring()?;
         let link = self.link(&endpoint, privilege.as_ref()).await?;

@@ -39,6 +39,8 @@ pub struct Shared {
     pub(super) stop: CancellationToken,
     /// At most `forks` hosts work at once, whatever the strategy.
     pub(super) gate: Arc<Semaphore>,
+    /// The files of the controller that went along with calls.
+    pub(super) contents: crate::ssh::Contents,
     pub(super) files: RwLock<HashMap<PathBuf, Arc<Vars>>>,
     templates: RwLock<HashMap<PathBuf, Expr>>,
     inventory: RwLock<Arc<Inventory>>,
@@ -73,6 +75,7 @@ impl Shared {
             prompter: inputs.prompter,
             cancel: inputs.cancel,
             stop: inputs.stop,
+            contents: crate::ssh::Contents::default(),
             files: RwLock::default(),
             templates: RwLock::default(),
             inventory: RwLock::new(Arc::new(inputs.inventory)),

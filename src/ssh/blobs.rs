@@ -9,12 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::contents::{Content, Contents};
 use crate::wire::{Blob, CHUNK, Digest, INLINE_BLOB};
 
 /// Content by digest. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Blobs {
     sources: HashMap<Digest, Source>,
+    contents: Contents,
 }
 
 /// Where content comes from.
@@ -27,6 +29,11 @@ pub(super) enum Source {
 }
 
 impl Blobs {
+    /// None yet. Files are known by `contents`, which all calls of a run share.
+    pub fn new(contents: &Contents) -> Self {
+        Self { sources: HashMap::new(), contents: contents.clone() }
+    }
+
     /// Adds `bytes` and says how a call refers to them: small content rides along, large content is offered by digest.
     pub fn add_bytes(&mut self, bytes: impl Into<Arc<[u8]>>) -> Blob {
         let bytes = bytes.into();
@@ -39,7 +46,7 @@ impl Blobs {
         Blob::Stored { digest, size }
     }
 
-    /// Adds the content of the file `path`, which is read once now for its digest and again when an agent asks for it.
+    /// Adds the content of the file `path`. A large one is read once for its digest, and again when an agent asks for it.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -52,9 +59,7 @@ impl Blobs {
                 return Ok(Blob::Inline(bytes));
             }
         }
-        let (digest, size) = digest_file(path)?;
-        self.sources.insert(digest, Source::File(path.to_owned()));
-        Ok(Blob::Stored { digest, size })
+        self.add_stored(path)
     }
 
     /// The same, but never to ride along: for one of many files.
@@ -62,8 +67,8 @@ impl Blobs {
     /// # Errors
     /// The file cannot be read.
     pub fn add_stored(&mut self, path: &Path) -> io::Result<Blob> {
-        let (digest, size) = digest_file(path)?;
-        self.sources.insert(digest, Source::File(path.to_owned()));
+        let Content { digest, size, source } = self.contents.of(path)?;
+        self.sources.insert(digest, source);
         Ok(Blob::Stored { digest, size })
     }
 
@@ -80,20 +85,6 @@ impl Blobs {
     pub(super) fn get(&self, digest: &Digest) -> Option<&Source> {
         self.sources.get(digest)
     }
-}
-
-fn digest_file(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let mut size = 0;
-    loop {
-        let count = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-        hasher.update(bytes);
-        size += count as u64;
-    }
-    Ok((Digest::from_hasher(hasher), size))
 }
 
 impl Source {
@@ -121,6 +112,11 @@ pub(super) enum Chunks {
 }
 
 impl Chunks {
+    /// Whether reading them may block.
+    pub(super) fn block(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
     /// The next at most [`CHUNK`] bytes, and whether they are the last. Files block: call it where that is allowed.
     ///
     /// # Errors
@@ -189,10 +185,10 @@ mod tests {
     fn a_file_that_changes_between_digest_and_upload_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
-        std::fs::write(&path, vec![1; CHUNK]).unwrap();
+        std::fs::write(&path, vec![1; 5 << 20]).unwrap();
         let mut blobs = Blobs::default();
         let Blob::Stored { digest, .. } = blobs.add_file(&path).unwrap() else { panic!("expected a stored blob") };
-        std::fs::write(&path, vec![2; CHUNK]).unwrap();
+        std::fs::write(&path, vec![2; 5 << 20]).unwrap();
         assert!(drain(&blobs, &digest).unwrap_err().to_string().contains("changed"));
     }
 }

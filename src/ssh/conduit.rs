@@ -386,12 +386,17 @@ fn frame_point() {
 async fn send_blob(source: &Source, digest: Digest, outgoing: &mpsc::Sender<Outgoing>) -> std::io::Result<()> {
     let mut chunks = source.open()?;
     loop {
-        let (back, read) = tokio::task::spawn_blocking(move || {
-            let read = chunks.next(&digest);
-            (chunks, read)
-        })
-        .await?;
-        chunks = back;
+        let read = if chunks.block() {
+            let read = move || {
+                let read = chunks.next(&digest);
+                (chunks, read)
+            };
+            let (back, read) = tokio::task::spawn_blocking(read).await?;
+            chunks = back;
+            read
+        } else {
+            chunks.next(&digest)
+        };
         let (bytes, last) = read?;
         let frame = wire::encode(&Request::Upload { digest, bytes, last })?;
         if outgoing.send(Outgoing::Frame(frame.into())).await.is_err() || last {

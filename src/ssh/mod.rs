@@ -11,6 +11,7 @@ mod client;
 mod conduit;
 mod config;
 mod connector;
+mod contents;
 mod dial;
 mod error;
 mod keys;
@@ -31,6 +32,7 @@ use zeroize::Zeroizing;
 
 pub use blobs::Blobs;
 pub use connector::{AskPassphrase, Connector, ConnectorOptions, TellWaiting};
+pub use contents::Contents;
 pub use error::{ConnectError, LinkError, PrivilegeError};
 pub use link::{Heartbeat, Link, Output};
 pub use session::{AGENT_ARGUMENT, Completed, Session};

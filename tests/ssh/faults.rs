@@ -305,7 +305,7 @@ async fn a_connection_that_goes_silent_in_an_upload_is_noticed() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             link.ping().await
         };
-        let both = async { tokio::join!(copying, stalled) };
+        let both = Box::pin(async { tokio::join!(copying, stalled) });
         let (copied, asked) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("they end as an unanswered keepalive does");
         assert!(matches!(copied, Err(LinkError::Lost { .. })), "{copied:?}");
         assert!(asked.is_err());

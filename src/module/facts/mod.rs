@@ -257,7 +257,7 @@ fn choose(wanted: &[String]) -> Result<Vec<&'static str>, String> {
 fn unknown(word: &str) -> String {
     let mut names: Vec<&str> = SUBSETS.iter().flat_map(|subset| std::iter::once(subset.name).chain(subset.facts.iter().copied())).collect();
     names.extend(FOREIGN.into_iter().chain(["all", "min"]));
-    names.sort();
+    names.sort_unstable();
     format!("Bad subset '{word}' given to Ansible. gather_subset options allowed: {}", names.join(", "))
 }
 

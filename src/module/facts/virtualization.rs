@@ -12,7 +12,7 @@ pub(super) fn collect(source: &Source, facts: &mut Map) {
         (None, None) => ("NA", "NA"),
     };
     let mut techs: Vec<&str> = guests.iter().flat_map(|(first, more)| std::iter::once(*first).chain(more.iter().copied())).collect();
-    techs.sort();
+    techs.sort_unstable();
     techs.dedup();
     put(
         facts,

@@ -221,7 +221,7 @@ pub(super) async fn run(call: ActionCall<'_>) -> Result<Answer, Trouble> {
     // Delegated to the controller means: from the controller, which it is anyway.
     let wired = ModuleCall { item: call.item, params: Map::new(), delegate: None };
     let path = wired.find("files", &params.src)?;
-    let mut blobs = Blobs::default();
+    let mut blobs = wired.blobs();
     let (blob, looks) = if path.is_dir() {
         let filter = Filter::parse(&orders.filter).map_err(Failure::new)?;
         let name = path.file_name().filter(|_| !params.src.ends_with('/'));

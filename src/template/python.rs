@@ -152,6 +152,8 @@ fn repeat(what: &Value, count: &Value) -> Result<Value> {
     if length.saturating_mul(count) > most {
         return Err(Error::failed("the repeated text or list is too large"));
     }
+    // Nothing stays nothing, and needs no time for it.
+    let count = if length == 0 { 0 } else { count };
     Ok(match what {
         Value::Str(text) => Value::from(text.repeat(count)),
         Value::Tuple(items) => Value::tuple(std::iter::repeat_n(items, count).flat_map(|items| items.iter().cloned())),

@@ -6,6 +6,7 @@ use rappel::text::Sources;
 
 fuzz_target!(|text: &str| {
     let id = Sources::default().add("fuzz", text);
-    drop(rappel::model::pairs(text, id));
+    drop(rappel::model::pairs(text, id, false));
+    drop(rappel::model::pairs(text, id, true));
     drop(rappel::model::inline_options(text));
 });

@@ -142,12 +142,22 @@ pub(super) fn binary(operator: Operator, left: &Value, right: &Value) -> Result<
     }
 }
 
+/// How many values `value` is made of when it is written out; what is nested more than `depth` times counts as one.
+fn weight(value: &Value, depth: usize) -> usize {
+    match value.as_items().filter(|_| depth > 0) {
+        Some(items) => {
+            items.iter().fold(1, |sum: usize, item| if sum > 1_000_000 { sum } else { sum.saturating_add(weight(item, depth - 1)) })
+        }
+        None => 1,
+    }
+}
+
 fn repeat(what: &Value, count: &Value) -> Result<Value> {
     let count = usize::try_from(as_whole(count).unwrap_or_default().max(0)).unwrap_or(usize::MAX);
     // An item takes some tens of bytes, and is then written as text.
     let (length, most) = match what {
         Value::Str(text) => (text.len(), 100_000_000),
-        other => (other.as_items().map_or(0, |items| items.len()), 1_000_000),
+        other => (other.as_items().map_or(0, |items| items.iter().map(|item| weight(item, 50)).sum()), 1_000_000),
     };
     if length.saturating_mul(count) > most {
         return Err(Error::failed("the repeated text or list is too large"));

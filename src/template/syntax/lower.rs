@@ -1,6 +1,6 @@
 //! minijinja's tree to ours.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use minijinja::machinery::{Span, ast};
@@ -31,7 +31,12 @@ pub(super) struct Lowering<'a> {
     pub(super) newline: &'static str,
     /// Names of filters, tests and lookups.
     pub(super) names: &'a RefCell<Vec<Named>>,
+    /// How many expressions we are in.
+    pub(super) depth: &'a Cell<usize>,
 }
+
+/// How deeply expressions may be nested: to read and to evaluate one more takes more of the stack. `a + a + a` is two deep.
+const DEEPEST: usize = 200;
 
 impl Lowering<'_> {
     fn range(&self, span: Span) -> Range {
@@ -174,6 +179,17 @@ impl Lowering<'_> {
 
     /// One expression with all that is in it.
     pub(super) fn expression(&self, expression: &ast::Expr<'_>) -> Result<Expression> {
+        let depth = self.depth.get() + 1;
+        if depth > DEEPEST {
+            return Err(Error::syntax(format!("more than {DEEPEST} operations in one another")).within(self.range(expression.span())));
+        }
+        self.depth.set(depth);
+        let lowered = self.whole(expression);
+        self.depth.set(depth - 1);
+        lowered
+    }
+
+    fn whole(&self, expression: &ast::Expr<'_>) -> Result<Expression> {
         let kind = match expression {
             ast::Expr::Var(name) => Kind::Name(name.id.into()),
             ast::Expr::Const(constant) => match self.constant(&constant.value, constant.span()) {

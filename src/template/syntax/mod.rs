@@ -6,7 +6,7 @@
 mod lower;
 mod rewrite;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
@@ -231,9 +231,11 @@ pub(super) fn parse(text: &str, start: usize, delimiters: &Delimiters) -> Result
         condition: false,
         newline: delimiters.newline,
         names: &names,
+        depth: &Cell::default(),
     };
-    let tree = lowering.template(&tree)?;
-    Ok(Parsed { tree, names: names.into_inner() })
+    let lowered = lowering.template(&tree);
+    kept_if_deep(tree, lowered.is_err());
+    Ok(Parsed { tree: lowered?, names: names.into_inner() })
 }
 
 /// `text` as one expression, without delimiters.
@@ -241,9 +243,19 @@ pub(super) fn parse_expression(text: &str) -> Result<Parsed<Expression>, Error> 
     let rewritten = rewrite::expression(text);
     let tree = minijinja::machinery::parse_expr(&rewritten.text).map_err(|error| refused(&error, &rewritten, 0))?;
     let names = RefCell::default();
-    let lowering = Lowering { text, rewritten: &rewritten, start: 0, literal: false, condition: true, newline: "\n", names: &names };
-    let tree = lowering.expression(&tree)?;
-    Ok(Parsed { tree, names: names.into_inner() })
+    let depth = Cell::default();
+    let lowering =
+        Lowering { text, rewritten: &rewritten, start: 0, literal: false, condition: true, newline: "\n", names: &names, depth: &depth };
+    let lowered = lowering.expression(&tree);
+    kept_if_deep(tree, lowered.is_err());
+    Ok(Parsed { tree: lowered?, names: names.into_inner() })
+}
+
+/// Does not drop a tree that was refused: minijinja drops one as deeply as it is nested, and too deeply is one of the reasons.
+fn kept_if_deep<T>(tree: T, refused: bool) {
+    if refused {
+        std::mem::forget(tree);
+    }
 }
 
 /// The parser's error, in terms of the whole text.
